@@ -1,0 +1,183 @@
+"""What a probing task is made of: examples, the facts of the data set, and the checks that keep it comparable."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from musicssl.errors import UserError
+
+SPLITS = ("train", "validation", "test")
+# MARBLE's constrained track (arXiv:2306.10548, appendix A).
+LEARNING_RATES = (5e-5, 1e-4, 5e-4, 1e-3, 5e-3, 1e-2)
+
+
+@dataclass(frozen=True)
+class Example:
+    """One labelled clip.
+
+    Attributes:
+        clip_id: unique in the task; for most tasks equal to `track_id`.
+        audio: path of the file, or its bytes.
+        label: int (multiclass, key), tuple of positive indices (multilabel), tuple of floats (regression),
+            tuple of beat times in seconds from the start of the file (beat).
+        split: one of `SPLITS`.
+        track_id: what the split is made of and what window scores are averaged over.
+        start_seconds, seconds: the part of the file that is the clip; None is the rest of the file.
+    """
+
+    clip_id: str
+    audio: str | bytes
+    label: Any
+    split: str
+    track_id: str
+    start_seconds: float = 0.0
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """What was found of a data set.
+
+    Attributes:
+        examples: every usable clip.
+        missing: files the annotations name but the disk lacks or holds empty, as paths in the data set.
+        notes: what a reader of the scores must know, one sentence each.
+        comparable: whether this is the published data set, whole.
+    """
+
+    examples: list[Example]
+    missing: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    comparable: bool = True
+
+    def counts(self) -> dict[str, int]:
+        """Distinct tracks per split."""
+        return {split: len(self.track_ids(split)) for split in SPLITS}
+
+    def track_ids(self, split: str) -> set[str]:
+        """Distinct track ids of one split."""
+        return {example.track_id for example in self.examples if example.split == split}
+
+
+@dataclass(frozen=True)
+class Task:
+    """A probing task and everything its scores depend on.
+
+    Attributes:
+        name: what `--tasks` takes.
+        dataset: the folder below `--data_root`; tasks on the same audio share it.
+        kind: multiclass, multilabel, regression, key or beat; decides head, loss and label type.
+        labels: class names in index order (regression: dimension names; beat: empty).
+        metrics, primary_metric: the primary one chooses layer and learning rate on validation.
+        window_seconds: non-overlapping windows the encoder sees; None is the whole clip.
+        minimum_window_seconds: a last window shorter than this is dropped.
+        aggregate: "track" averages window scores per `track_id`, "window" scores each window.
+        epochs, patience, plateau_patience: training of the heads, in epochs.
+        published_counts: tracks per split; None where the published counts are unknown.
+        split_hash: `split_digest` of the published split; None where no list is published.
+        licence, citation, source, layout: of the data set; `layout` is what must lie in its folder.
+        comparable_to: whose numbers these are comparable to when the data set is whole.
+        read: parses the folder, raising UserError when the layout is not there.
+    """
+
+    name: str
+    dataset: str
+    title: str
+    kind: str
+    labels: tuple[str, ...]
+    metrics: tuple[str, ...]
+    primary_metric: str
+    epochs: int
+    patience: int
+    plateau_patience: int
+    published_counts: Mapping[str, int] | None
+    split_hash: str | None
+    licence: str
+    citation: str
+    source: str
+    layout: str
+    comparable_to: str
+    read: Callable[[Path], TaskData]
+    window_seconds: float | None = 30.0
+    minimum_window_seconds: float = 1.0
+    aggregate: str = "track"
+    learning_rates: tuple[float, ...] = LEARNING_RATES
+
+    def root(self, data_root: str | Path) -> Path:
+        """The task's folder: `data_root/NAME` when there is one, else `data_root/DATASET`."""
+        own = Path(data_root) / self.name
+        return own if own.is_dir() else Path(data_root) / self.dataset
+
+    def load(self, root: str | Path, allow_partial: bool = False) -> TaskData:
+        """Read the data set below `root` and check it against the published counts and split.
+
+        Args:
+            root: the task's folder, in the layout the archive has when unpacked.
+            allow_partial: take what is there, flagged as not comparable, instead of raising.
+
+        Raises:
+            UserError: nothing usable is there, a split is empty, or the set is not the published one.
+        """
+        data = self.read(Path(root))
+        counts = data.counts()
+        empty = [split for split in SPLITS if counts[split] == 0]
+        if empty:
+            absent = f" ({len(data.missing)} clips missing, first {data.missing[0]})" if data.missing else ""
+            raise UserError(
+                f"task {self.name}: nothing for split {', '.join(empty)} in {root}{absent}; get it from {self.source}"
+            )
+        problems = self.problems(data)
+        if not problems:
+            return data
+        if not allow_partial:
+            raise UserError(
+                f"task {self.name}: {'; '.join(problems)}; complete {root} from {self.source}, "
+                "or pass --allow_partial to score what is there (not comparable)"
+            )
+        return replace(data, notes=data.notes + [f"not comparable: {'; '.join(problems)}"], comparable=False)
+
+    def problems(self, data: TaskData) -> list[str]:
+        """How `data` differs from the published data set, in words; empty when it does not."""
+        problems = []
+        if data.missing:
+            problems.append(f"{len(data.missing)} clips missing, first {data.missing[0]}")
+        counts = data.counts()
+        if self.published_counts is not None and counts != dict(self.published_counts):
+            found, published = (_slashed(each) for each in (counts, self.published_counts))
+            problems.append(f"{found} tracks instead of {published}")
+        if self.split_hash is not None and split_digest(data.examples) != self.split_hash:
+            problems.append("the split differs from the published one")
+        return problems
+
+
+def _slashed(counts: Mapping[str, int]) -> str:
+    return " / ".join(str(counts[split]) for split in SPLITS)
+
+
+def split_digest(examples: Iterable[Example]) -> str:
+    """SHA-256 of the sorted `track_id<TAB>split` lines: equal exactly when two splits are."""
+    lines = sorted({f"{example.track_id}\t{example.split}" for example in examples})
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def require_file(root: Path, relative: str, task: str, source: str) -> Path:
+    """`root / relative`, or a UserError that says where to get it."""
+    path = root / relative
+    if not path.is_file():
+        raise UserError(f"task {task}: {path} is missing; get it from {source}")
+    return path
+
+
+def keep_present(root: Path, examples: Iterable[Example]) -> TaskData:
+    """Part the examples whose file is there from those whose file is absent or empty."""
+    present, missing = [], set()
+    for example in examples:
+        path = Path(example.audio)
+        # Three of MagnaTagATune's clips are distributed as empty files: a name alone proves nothing.
+        if path.is_file() and path.stat().st_size > 0:
+            present.append(example)
+        else:
+            missing.add(str(path.relative_to(root)))
+    return TaskData(present, sorted(missing))
