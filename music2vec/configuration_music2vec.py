@@ -1,0 +1,43 @@
+"""Configuration of music2vec: data2vec 1.0 for audio, with the reference's defaults.
+
+The reference is fairseq's `examples/data2vec/config/audio/pretraining/base_librispeech.yaml`.
+"""
+
+from transformers import Data2VecAudioConfig
+
+
+class Music2VecConfig(Data2VecAudioConfig):
+    """Everything that defines a music2vec model; what is not listed is inherited from `Data2VecAudioConfig`.
+
+    Args:
+        average_top_k_layers: the targets are the mean of this many top feed-forward outputs of the teacher.
+        ema_decay: the teacher's decay at update 0; it rises linearly to `ema_end_decay`.
+        ema_end_decay: the decay from update `ema_anneal_end_step` on.
+        ema_anneal_end_step: updates over which the decay rises.
+        loss_scale: factor of the summed squared error of a frame; None is 1 / sqrt(hidden_size).
+        sampling_rate: of the waveforms the model was trained on, in Hz.
+    """
+
+    model_type = "music2vec"
+
+    # Where the Hugging Face defaults differ from the reference's.
+    activation_dropout: float | int = 0.0
+    layerdrop: float | int = 0.05
+
+    average_top_k_layers: int = 8
+    ema_decay: float = 0.999
+    ema_end_decay: float = 0.9999
+    ema_anneal_end_step: int = 30_000
+    loss_scale: float | None = None
+    sampling_rate: int = 16_000
+
+    def __post_init__(self, **kwargs):
+        super().__post_init__(**kwargs)
+        if not 1 <= self.average_top_k_layers <= self.num_hidden_layers:
+            raise ValueError(
+                f"average_top_k_layers is {self.average_top_k_layers}: choose 1 to num_hidden_layers"
+                f" ({self.num_hidden_layers})"
+            )
+
+
+__all__ = ["Music2VecConfig"]
