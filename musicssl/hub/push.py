@@ -1,0 +1,231 @@
+"""Publish a repository tree on the Hub: one commit, a tag for the update, tried again until it is there.
+
+A push that broke off is taken up by the next one: large files that arrived are recognised by their hash and
+files that did not change are left out. The token is read by `huggingface_hub` and shown by nothing here.
+"""
+
+import re
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from huggingface_hub.utils import validate_repo_id
+
+from musicssl.errors import UserError
+
+RETRY_STATUS = (408, 429, 500, 502, 503, 504)
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 2.0, 300.0
+# Optimiser state, half-written files and caches are the run's own business.
+IGNORED = ["checkpoint-*/*", ".*", "**/.*", "*.tmp", "events.out.*", "__pycache__/*"]
+
+
+def redact(text: str) -> str:
+    """The text without anything that looks like an access token."""
+    return re.sub(r"hf_[A-Za-z0-9]{8,}|(?<=[Bb]earer )\S+", "[token]", text)
+
+
+def check_repo_id(repo_id: str, flag: str = "--hub_model_id") -> None:
+    """Raise UserError unless `repo_id` is OWNER/NAME as the Hub spells it; needs no network."""
+    try:
+        validate_repo_id(repo_id)
+        if "/" not in repo_id:
+            raise HFValidationError("an owner is missing")
+    except HFValidationError as error:
+        raise UserError(f"{flag} {repo_id!r} is not OWNER/NAME: {error}") from None
+
+
+def push_directory(
+    directory: Path,
+    repo_id: str,
+    *,
+    private: bool = True,
+    update: int | None = None,
+    attempts: int | None = 6,
+    first_wait_seconds: float = FIRST_WAIT_SECONDS,
+    give_up: threading.Event | None = None,
+    report: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
+) -> str:
+    """Upload a directory to a model repository on the Hub, made when it is not there.
+
+    Args:
+        directory: the tree to publish; `checkpoint-*` folders and hidden files stay behind.
+        repo_id: OWNER/NAME.
+        private: whether a repository made here is private; one that exists keeps its visibility.
+        update: the commit gets the tag `update-N`.
+        attempts: how often to try while the network or the server fails; None tries until `give_up` is set.
+        first_wait_seconds: the pause after the first failure; it doubles up to five minutes.
+        report: receives one line per failure.
+
+    Returns:
+        The commit's id.
+
+    Raises:
+        UserError: what another attempt cannot mend (no such owner, no right to write, broken card), or
+            the attempts are used up.
+    """
+    check_repo_id(repo_id)
+    wait_seconds, attempt = first_wait_seconds, 1
+    while True:
+        try:
+            return _push_once(directory, repo_id, private, update)
+        except Exception as error:  # sorted below: what may pass is tried again, the rest goes on
+            reason = redact(str(_cause(error)).strip().split("\n")[0]) or type(error).__name__
+            if not _may_pass(error):
+                raise _refusal(repo_id, error, reason) from None
+        if attempts is not None and attempt >= attempts:
+            raise UserError(f"could not push to {repo_id} after {attempt} attempts: {reason}; run it again to resume")
+        report(f"push to {repo_id} failed ({reason}); attempt {attempt + 1} in {wait_seconds:g} s")
+        if give_up is None:
+            time.sleep(wait_seconds)
+        elif give_up.wait(wait_seconds):
+            raise UserError(f"gave up the push to {repo_id}: {reason}; `musicssl push` resumes it")
+        wait_seconds, attempt = min(2 * wait_seconds, LONGEST_WAIT_SECONDS), attempt + 1
+
+
+def _push_once(directory: Path, repo_id: str, private: bool, update: int | None) -> str:
+    api = HfApi(library_name="musicssl")
+    api.create_repo(repo_id, private=private, exist_ok=True)
+    message = "Publish the model" if update is None else f"Publish the model after update {update}"
+    commit = api.upload_folder(
+        repo_id=repo_id, folder_path=directory, commit_message=message, ignore_patterns=list(IGNORED)
+    )
+    if update is not None:
+        api.create_tag(repo_id, tag=f"update-{update}", revision=commit.oid, exist_ok=True)
+    return commit.oid
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The network's or the server's own words, which `huggingface_hub` wraps."""
+    return next((link for link in _chain(error) if isinstance(link, HfHubHTTPError) or _is_transport(link)), error)
+
+
+def _is_transport(error: BaseException) -> bool:
+    # By name: `huggingface_hub` has changed its HTTP library before, and none of them is our dependency.
+    return any(base.__name__ == "TransportError" for base in type(error).__mro__)
+
+
+def _may_pass(error: BaseException) -> bool:
+    cause = _cause(error)
+    if isinstance(cause, HfHubHTTPError):
+        return cause.response is not None and cause.response.status_code in RETRY_STATUS
+    return _is_transport(cause) or isinstance(cause, ConnectionError | TimeoutError)
+
+
+def _refusal(repo_id: str, error: BaseException, reason: str) -> Exception:
+    cause = _cause(error)
+    status = cause.response.status_code if isinstance(cause, HfHubHTTPError) and cause.response is not None else None
+    if status in (401, 403):
+        return UserError(
+            f"the Hub lets nobody write to {repo_id} with this token: run `hf auth login` or set HF_TOKEN"
+        )
+    return UserError(f"cannot push to {repo_id}: {reason}")
+
+
+class BackgroundPusher:
+    """Pushes snapshots of a run while training goes on; a failing network is reported and tried again.
+
+    A newer snapshot replaces one that still waits, so a long outage costs old revisions, never training time.
+
+    Args:
+        repo_id: OWNER/NAME.
+        prepare: `prepare(snapshot, tree)` writes the tree to publish from a snapshot of the run.
+        private, first_wait_seconds, report: as in `push_directory`.
+    """
+
+    def __init__(
+        self,
+        repo_id: str,
+        prepare: Callable[[Path, Path], None],
+        *,
+        private: bool = True,
+        first_wait_seconds: float = FIRST_WAIT_SECONDS,
+        report: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
+    ):
+        check_repo_id(repo_id)
+        self.repo_id, self.prepare, self.private = repo_id, prepare, private
+        self.first_wait_seconds, self.report = first_wait_seconds, report
+        self.pushed: list[int] = []
+        self._waiting: tuple[Path, int] | None = None
+        self._changed = threading.Condition()
+        self._give_up = threading.Event()
+        self._closing = False
+        self._thread = threading.Thread(target=self._work, name="push-to-hub", daemon=True)
+        self._thread.start()
+
+    def submit(self, run_directory: Path, update: int) -> None:
+        """Queue the run as it stands now; returns at once.
+
+        The run's files are replaced by renaming, never rewritten, so hard links hold this moment still;
+        `metrics.jsonl` alone grows in place and is copied.
+        """
+        snapshot = Path(tempfile.mkdtemp(prefix=".push-", dir=run_directory))
+        for source in run_directory.iterdir():
+            if not source.name.startswith((".", "checkpoint-")):
+                _hold(source, snapshot / source.name)
+        with self._changed:
+            replaced, self._waiting = self._waiting, (snapshot, update)
+            self._changed.notify_all()
+        if replaced:
+            shutil.rmtree(replaced[0])
+            self.report(f"update {replaced[1]} was not pushed: update {update} takes its place")
+
+    def close(self, timeout_seconds: float | None = None) -> bool:
+        """Wait for the last snapshot to be on the Hub; False, with a word about it, when time ran out."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join(timeout_seconds)
+        finished = not self._thread.is_alive()
+        if not finished:
+            self._give_up.set()
+            self.report(f"the last push to {self.repo_id} did not finish; `musicssl push` resumes it")
+        return finished
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._closing)
+                if self._waiting is None:
+                    return
+                (snapshot, update), self._waiting = self._waiting, None
+            try:
+                self._push(snapshot, update)
+            except Exception as error:  # training must outlive whatever a push can meet
+                self.report(f"update {update} was not pushed: {redact(str(error))}")
+            finally:
+                shutil.rmtree(snapshot, ignore_errors=True)
+
+    def _push(self, snapshot: Path, update: int) -> None:
+        with tempfile.TemporaryDirectory(prefix=".push-tree-", dir=snapshot.parent) as tree:
+            self.prepare(snapshot, Path(tree))
+            push_directory(
+                Path(tree), self.repo_id, private=self.private, update=update, attempts=None,
+                first_wait_seconds=self.first_wait_seconds, give_up=self._give_up, report=self.report,
+            )  # fmt: skip
+        self.pushed.append(update)
+
+
+def _hold(source: Path, destination: Path) -> None:
+    if source.is_dir():
+        destination.mkdir()
+        for child in source.iterdir():
+            _hold(child, destination / child.name)
+    elif source.suffix == ".jsonl":
+        shutil.copy2(source, destination)
+    else:
+        try:
+            destination.hardlink_to(source)
+        except OSError:  # a file system without hard links
+            shutil.copy2(source, destination)
