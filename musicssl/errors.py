@@ -3,14 +3,18 @@
 import sys
 from collections.abc import Callable, Sequence
 
-from musichubert.errors import LabelError
-
 
 class UserError(Exception):
     """Something the user gave cannot be used; the message names the flag, file or field and says the fix."""
 
 
-USER_ERRORS = (UserError, LabelError)
+def user_errors() -> tuple[type[Exception], ...]:
+    """The exceptions that are the user's to mend: `UserError` and, from the label side, `LabelError`.
+
+    Looked up among the modules already imported: `musichubert` loads torch, which `musicssl --help` must not.
+    """
+    labels = sys.modules.get("musichubert.errors")
+    return (UserError, labels.LabelError) if labels else (UserError,)
 
 
 def run_as_command(main: Callable[[Sequence[str] | None], int | None], arguments: Sequence[str] | None = None) -> int:
@@ -21,7 +25,7 @@ def run_as_command(main: Callable[[Sequence[str] | None], int | None], arguments
     """
     try:
         return main(arguments) or 0
-    except USER_ERRORS as error:
+    except user_errors() as error:  # evaluated only when something was raised
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
