@@ -1,0 +1,81 @@
+"""Features of HuBERT's later iterations: a layer of an earlier model.
+
+Shapes: B clips, N samples at 16 kHz, T encoder frames, D width.
+"""
+
+import hashlib
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from transformers import AutoFeatureExtractor, AutoModel
+
+from musichubert.errors import LabelError
+
+OVERLAP_SECONDS = 2.0  # context kept on both sides of a window of a long track
+
+
+class LayerFeatures:
+    """Output of one encoder layer of a checkpoint, unmasked and in evaluation mode.
+
+    Layers count from 1; layer 6 of HuBERT base is the reference's choice (fairseq `output_layer=6`, after the layer's
+    norm), and equals `hidden_states[6]`. Only the layers up to it are kept.
+    """
+
+    rate_hz = 50.0
+    edge_seconds = OVERLAP_SECONDS
+
+    def __init__(self, model: torch.nn.Module, layer: int, normalise: bool, checkpoint: str, fingerprint: str):
+        depth = model.config.num_hidden_layers
+        if not 1 <= layer <= depth:
+            raise LabelError(f"layer {layer} asked of {checkpoint}, which has layers 1 to {depth}")
+        # A pre-norm encoder ends with a norm that must not touch the layer taken, so one more layer stays.
+        keep = layer + 1 if getattr(model.config, "do_stable_layer_norm", False) else layer
+        model.encoder.layers = model.encoder.layers[:keep]
+        self.model = model.eval().requires_grad_(False)
+        self.layer = layer
+        self.name = f"layer{layer}"
+        self.dimension = model.config.hidden_size
+        self.normalise = normalise
+        self.checkpoint = checkpoint
+        self.fingerprint = fingerprint
+
+    @classmethod
+    def from_checkpoint(cls, directory: str | Path, layer: int) -> "LayerFeatures":
+        """Load the encoder of a saved model.
+
+        Raises:
+            LabelError: no checkpoint there, or a layer that it does not have.
+        """
+        weights = Path(directory) / "model.safetensors"
+        if not weights.is_file():
+            raise LabelError(f"no checkpoint to take layer {layer} from: {weights} does not exist")
+        with weights.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else _digest(file)
+        normalise = AutoFeatureExtractor.from_pretrained(directory).do_normalize
+        fingerprint = f"{digest.hexdigest()[:16]}-{layer}-{normalise}"
+        return cls(AutoModel.from_pretrained(directory), layer, normalise, str(directory), fingerprint)
+
+    @torch.no_grad()
+    def compute(self, waveform: torch.Tensor) -> torch.Tensor:
+        """Raw waveforms (B, N) -> (B, T, D) float32."""
+        if self.normalise:
+            waveform = F.layer_norm(waveform, waveform.shape[-1:])
+        no_mask = torch.zeros(
+            len(waveform), int(self.model._get_feat_extract_output_lengths(waveform.shape[-1])), dtype=torch.bool
+        )
+        outputs = self.model(waveform, mask_time_indices=no_mask.to(waveform.device), output_hidden_states=True)
+        return outputs.hidden_states[self.layer].float()
+
+    def to(self, device: torch.device | str) -> "LayerFeatures":
+        """Move the model."""
+        self.model.to(device)
+        return self
+
+
+def _digest(file) -> "hashlib._Hash":
+    """`hashlib.file_digest` for Python 3.10."""
+    digest = hashlib.sha256()
+    while block := file.read(1 << 20):
+        digest.update(block)
+    return digest
