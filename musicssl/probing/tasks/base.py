@@ -1,4 +1,4 @@
-"""What a probing task is made of: examples, the facts of the data set, and the checks that keep it comparable."""
+"""What a probing task is made of: examples, facts of the data set, and the checks that keep it comparable."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
@@ -126,7 +126,7 @@ class Task:
         if empty:
             absent = f" ({len(data.missing)} clips missing, first {data.missing[0]})" if data.missing else ""
             raise UserError(
-                f"task {self.name}: nothing for split {', '.join(empty)} in {root}{absent}; get it from {self.source}"
+                f"task {self.name}: nothing for {', '.join(empty)} in {root}{absent}; get it from {self.source}"
             )
         problems = self.problems(data)
         if not problems:
