@@ -6,10 +6,10 @@ from transformers import (
     AutoModel,
     AutoModelForAudioClassification,
     AutoModelForPreTraining,
-    Wav2Vec2FeatureExtractor,
 )
 
 from .configuration_music2vec import Music2VecConfig
+from .feature_extraction_music2vec import Music2VecFeatureExtractor
 from .modeling_music2vec import (
     Music2VecForPreTraining,
     Music2VecForPreTrainingOutput,
@@ -18,13 +18,14 @@ from .modeling_music2vec import (
 )
 
 AutoConfig.register(Music2VecConfig.model_type, Music2VecConfig)
-AutoFeatureExtractor.register(Music2VecConfig, Wav2Vec2FeatureExtractor)
+AutoFeatureExtractor.register(Music2VecConfig, Music2VecFeatureExtractor)
 AutoModel.register(Music2VecConfig, Music2VecModel)
 AutoModelForPreTraining.register(Music2VecConfig, Music2VecForPreTraining)
 AutoModelForAudioClassification.register(Music2VecConfig, Music2VecForSequenceClassification)
 
 __all__ = [
     "Music2VecConfig",
+    "Music2VecFeatureExtractor",
     "Music2VecForPreTraining",
     "Music2VecForPreTrainingOutput",
     "Music2VecForSequenceClassification",

@@ -1,18 +1,21 @@
-"""Between this project's checkpoints and everyone else's: reference weights in, the Hub out.
-
-The names below are imported when first used, so that importing the package costs nothing.
-"""
+"""Publish and use models: the Hub's tree and card, features, neighbours, conversion and export."""
 
 import importlib
 
-_MODULE_OF = {
-    "load_fairseq_weights": "musicssl.hub.fairseq",
+_HOMES = {
+    "BackgroundPusher": "push",
+    "assemble": "save",
+    "extract": "extract",
+    "load_fairseq_weights": "fairseq",
+    "push_directory": "push",
+    "save_for_hub": "save",
+    "write_card": "card",
 }
-
-__all__ = list(_MODULE_OF)
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str):
-    if name not in _MODULE_OF:
+    # Imported when asked for: a push needs no model, and `musicssl --help` must not load torch.
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_MODULE_OF[name]), name)
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
