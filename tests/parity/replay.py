@@ -7,18 +7,18 @@ import torch
 from safetensors.torch import load_file
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
-ENCODER = dict(
-    conv_dim=[16] * 7,
-    hidden_size=32,
-    intermediate_size=64,
-    num_hidden_layers=4,
-    num_attention_heads=4,
-    hidden_dropout=0.0,
-    attention_dropout=0.0,
-    activation_dropout=0.0,
-    feat_proj_dropout=0.0,
-    layerdrop=0.0,
-)
+ENCODER = {
+    "conv_dim": [16] * 7,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "hidden_dropout": 0.0,
+    "attention_dropout": 0.0,
+    "activation_dropout": 0.0,
+    "feat_proj_dropout": 0.0,
+    "layerdrop": 0.0,
+}
 
 
 class GoldenRun:
