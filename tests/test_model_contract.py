@@ -206,7 +206,7 @@ def test_initialisation_is_the_references(make_model):
     assert uniform_within(projection.weight, 1 / 4)  # sqrt(16 inputs)
     attention = model.base_model.encoder.layers[0].attention.q_proj
     assert attention.weight.std().item() == pytest.approx(0.02, rel=0.1) and not attention.bias.any()
-    assert 0 <= model.base_model.masked_spec_embed.min() and model.base_model.masked_spec_embed.max() <= 1
+    assert model.base_model.masked_spec_embed.min() >= 0 and model.base_model.masked_spec_embed.max() <= 1
 
 
 def uniform_within(tensor: nn.Parameter, bound: float) -> bool:
