@@ -13,6 +13,8 @@ class Music2VecFeatureExtractor(Wav2Vec2FeatureExtractor):
     stock class adds 1e-7. The two part for quiet music: at a root mean square of 0.003 by a factor of 1.4.
     """
 
+    variance_epsilon = 1e-5
+
     @staticmethod
     def zero_mean_unit_var_norm(
         input_values: list[np.ndarray], attention_mask: list[np.ndarray] | None, padding_value: float = 0.0
@@ -23,7 +25,7 @@ class Music2VecFeatureExtractor(Wav2Vec2FeatureExtractor):
         for waveform, length in zip(input_values, lengths, strict=True):
             clip = torch.from_numpy(np.ascontiguousarray(waveform[:length], dtype=np.float32))
             padded = np.full(len(waveform), padding_value, dtype=np.float32)
-            padded[:length] = F.layer_norm(clip, clip.shape).numpy()
+            padded[:length] = F.layer_norm(clip, clip.shape, eps=Music2VecFeatureExtractor.variance_epsilon).numpy()
             normalised.append(padded)
         return normalised
 

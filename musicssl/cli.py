@@ -12,6 +12,7 @@ from musicssl.errors import run_as_command
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("musicssl.demo.command", "write a small labelled music collection made by this package"),
+    "extract": ("musicssl.hub.extract", "write the features of audio files of any length"),
 }
 
 

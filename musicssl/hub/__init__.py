@@ -5,7 +5,6 @@ import importlib
 _HOMES = {
     "BackgroundPusher": "push",
     "assemble": "save",
-    "extract": "extract",
     "load_fairseq_weights": "fairseq",
     "push_directory": "push",
     "save_for_hub": "save",

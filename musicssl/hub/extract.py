@@ -1,0 +1,212 @@
+"""Features of audio files of any length: `musicssl extract AUDIO… --model M --out DIR` and `musicssl.extract`.
+
+Shapes: T frames of a file (20 ms apart for our models), S chosen layers, D width.
+"""
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+from transformers import AutoFeatureExtractor, PreTrainedModel
+
+from musicssl.audio.decode import AUDIO_EXTENSIONS, AudioFile, BadAudio
+from musicssl.errors import UserError
+from musicssl.hub.feature_files import DTYPES, frame_writer, read_settings
+from musicssl.hub.save import FAMILIES, check_model_directory, feature_extractor_for
+from musicssl.hub.windows import WindowedEncoder
+from musicssl.probing.encoders import HuggingFaceEncoder, load_encoder
+
+
+@dataclasses.dataclass(frozen=True)
+class ExtractSettings:
+    """How features are computed.
+
+    Attributes:
+        layer: "last", "all", one state ("0" is the transformer's input, "12" the output of layer 12), or "3,6,9".
+        window_seconds: what the transformer attends over; music2vec was trained on 30 s.
+        context_seconds: of each window computed but not kept, on both sides.
+        file_statistics: normalise over the whole file; False normalises every window alone.
+    """
+
+    layer: str = "last"
+    window_seconds: float = 30.0
+    context_seconds: float = 2.5
+    file_statistics: bool = True
+
+
+def open_encoder(
+    model: str | Path | PreTrainedModel, device: str = "cpu", trust_remote_code: bool = False
+) -> HuggingFaceEncoder:
+    """The encoder behind a directory, a Hub id or a loaded model.
+
+    Raises:
+        UserError: nothing loadable is there, or only a pickle or a damaged file.
+    """
+    if isinstance(model, PreTrainedModel):
+        encoder_model = model.base_model
+        if encoder_model.config.model_type in FAMILIES:
+            extractor = feature_extractor_for(encoder_model.config)
+        else:
+            extractor = AutoFeatureExtractor.from_pretrained(encoder_model.config.name_or_path)
+        return HuggingFaceEncoder(type(encoder_model).__name__, encoder_model, extractor)
+    if Path(model).is_dir():
+        check_model_directory(Path(model))
+    return load_encoder(str(model), trust_remote_code=trust_remote_code).to(torch.device(device))
+
+
+def choose_layers(encoder: HuggingFaceEncoder, layer: str) -> list[int]:
+    """Indices of the hidden states that `--layer` names; UserError when there is no such layer."""
+    names = encoder.state_names
+    chosen = {"last": names[-1:], "all": names}.get(layer) or tuple(part.strip() for part in str(layer).split(","))
+    if unknown := [name for name in chosen if name not in names]:
+        raise UserError(f"--layer {', '.join(unknown)}: {encoder.name} has 0 to {names[-1]}, 'last' and 'all'")
+    return [names.index(name) for name in chosen]
+
+
+def extract(
+    model: str | Path | PreTrainedModel | HuggingFaceEncoder, path: str | Path, **settings: object
+) -> np.ndarray:
+    """Features of one audio file of any length.
+
+    Args:
+        model: a directory, a Hub id, or a loaded model.
+        path: audio that libsndfile reads; it is mixed down and resampled to the model's rate.
+        settings: the fields of `ExtractSettings`.
+
+    Returns:
+        float32 (T, D), or (T, S, D) when several layers are asked for.
+
+    Raises:
+        UserError: nothing loadable at `model`, no such layer.
+        BadAudio: the file cannot be read or is shorter than one frame (25 ms).
+    """
+    encoder = model if isinstance(model, HuggingFaceEncoder) else open_encoder(model)
+    settings = ExtractSettings(**settings)
+    chosen = choose_layers(encoder, str(settings.layer))
+    with AudioFile(path) as file:
+        parts = list(_kept_frames(_windowed(encoder, settings), file, chosen))
+    features = np.concatenate(parts)
+    return features[:, 0] if len(chosen) == 1 else features
+
+
+def _windowed(encoder: HuggingFaceEncoder, settings: ExtractSettings) -> WindowedEncoder:
+    return WindowedEncoder(encoder, settings.window_seconds, settings.context_seconds, settings.file_statistics)
+
+
+def _kept_frames(windowed: WindowedEncoder, file: AudioFile, chosen: list[int], progress=None):
+    """Arrays (frames, S, D) that together are the file's."""
+    for window, states in windowed.frames(file):
+        kept = states[chosen, window.keep_first - window.first : window.keep_end - window.first]
+        yield kept.transpose(0, 1).cpu().numpy()
+        if progress is not None:
+            progress.update((window.keep_end - window.keep_first) / windowed.encoder.frame_rate_hz)
+
+
+def extract_to_file(
+    encoder: HuggingFaceEncoder,
+    source: Path,
+    path: Path,
+    settings: ExtractSettings,
+    dtype: str = "float32",
+    progress=None,
+) -> bool:
+    """Write the features of one file, unless `path` holds them already; True when it wrote."""  # fmt: skip
+    chosen = choose_layers(encoder, settings.layer)
+    stat = source.stat()
+    recorded = {
+        **dataclasses.asdict(settings), "dtype": dtype, "model": encoder.name, "fingerprint": encoder.fingerprint,
+        "bytes": stat.st_size, "modified": stat.st_mtime,
+    }  # fmt: skip
+    if read_settings(path) == recorded:
+        return False
+    windowed = _windowed(encoder, settings)
+    with AudioFile(source) as file:
+        num_frames = windowed.num_frames(file)
+        middle = (np.arange(num_frames) * windowed.hop + windowed.field / 2) / windowed.sampling_rate
+        layers = [encoder.state_names[index] for index in chosen]
+        width = encoder.model.config.hidden_size
+        with frame_writer(path, layers, middle, width, dtype, recorded) as writer:
+            for frames in _kept_frames(windowed, file, chosen, progress):
+                writer.write(frames)
+    return True
+
+
+def find_audio(texts: list[str]) -> list[tuple[Path, Path]]:
+    """(file, its path below the folder it was found in) for each audio file named or inside a folder named."""
+    found = []
+    for text in texts:
+        path = Path(text)
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in AUDIO_EXTENSIONS)
+            if not inside:
+                raise UserError(f"{path}: no audio inside ({', '.join(sorted(AUDIO_EXTENSIONS))})")
+            found += [(file, file.relative_to(path)) for file in inside]
+        elif path.is_file():
+            found.append((path, Path(path.name)))
+        else:
+            raise UserError(f"{path}: no such file or folder")
+    names = [str(name) for _, name in found]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise UserError(f"{min(twice)} is there twice and would overwrite its own features: extract the folders apart")
+    return found
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags that every command using an encoder shares."""
+    parser.add_argument("--model", required=True, metavar="DIR|ID", help="a model's directory or Hub id")
+    parser.add_argument("--layer", default="last", help="'last' (default), 'all', '6', or '3,6,9'; 0 is the input")
+    parser.add_argument("--window_seconds", type=float, default=30.0, help="seconds attended over (default 30)")
+    parser.add_argument("--context_seconds", type=float, default=2.5, help="computed but not kept on each side")
+    parser.add_argument("--device", default="cpu", help="cpu (default), cuda, …")
+    parser.add_argument("--trust_remote_code", action="store_true", help="run the code a Hub model brings along")
+
+
+def settings_from(arguments: argparse.Namespace) -> ExtractSettings:
+    """The settings that the flags of `add_model_arguments` (and `--window_statistics`) give."""
+    return ExtractSettings(
+        arguments.layer, arguments.window_seconds, arguments.context_seconds,
+        not getattr(arguments, "window_statistics", False),
+    )  # fmt: skip
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of `musicssl extract`."""
+    parser.add_argument("audio", nargs="+", help="audio files and folders")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the features: NAME.npz or NAME.parquet")
+    add_model_arguments(parser)
+    parser.add_argument("--window_statistics", action="store_true", help="normalise each window, not the whole file")
+    parser.add_argument("--format", choices=("npz", "parquet"), default="npz")
+    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of the stored numbers")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Extract every file that has no up-to-date features; 1 when some file could not be read."""
+    files = find_audio(arguments.audio)
+    encoder = open_encoder(arguments.model, arguments.device, arguments.trust_remote_code)
+    settings = settings_from(arguments)
+    choose_layers(encoder, settings.layer)
+    written, bad = 0, []
+    total = sum(_seconds(file) for file, _ in files)
+    with tqdm(total=round(total, 1), unit="s", unit_scale=True, desc="extract", file=sys.stderr) as progress:
+        for file, name in files:
+            target = arguments.out / name.with_name(f"{name.name}.{arguments.format}")
+            try:
+                written += extract_to_file(encoder, file, target, settings, arguments.dtype, progress)
+            except BadAudio as error:
+                bad.append(str(error))
+    for reason in bad:
+        print(f"skipped {reason}", file=sys.stderr)
+    print(f"{written} written, {len(files) - written - len(bad)} already there, {len(bad)} skipped: {arguments.out}")
+    return 1 if bad else 0
+
+
+def _seconds(file: Path) -> float:
+    try:
+        with AudioFile(file) as audio:
+            return audio.info.seconds
+    except BadAudio:  # reported when its turn comes
+        return 0.0
