@@ -84,6 +84,7 @@ class Labeller:
             raise LabelError(f"{len(sources)} label features for {len(codebooks)} codebooks: give one each")
         self.sources = [feature_recipe(source) if isinstance(source, str) else source for source in sources]
         self.codebooks = list(codebooks)
+        self.device = torch.device("cpu")
         self.auxiliary: FeatureRecipe | None = feature_recipe(auxiliary) if auxiliary else None
         for source, codebook in zip(self.sources, self.codebooks, strict=True):
             _check_belongs(source, codebook)
@@ -116,6 +117,7 @@ class Labeller:
 
     def to(self, device: torch.device | str) -> "Labeller":
         """The same labeller, with the layers of earlier models moved to `device`."""
+        self.device = torch.device(device)
         self.sources = [source.to(device) for source in self.sources]
         return self
 
@@ -146,6 +148,10 @@ class Labeller:
                     computed[source.fingerprint] = at_label_rate(source, source.compute(waveform), dim=1)
                 labels.append(codebook.assign(computed[source.fingerprint].flatten(0, 1)).view(batch, -1))
         return torch.stack(labels, dim=1)
+
+    def label_batch(self, batch: dict, waveforms: torch.Tensor) -> torch.Tensor:
+        """Labels (B, C, T) of a batch of the stream whose raw waveforms (B, N) are already on the device."""
+        return self(waveforms)
 
     @torch.no_grad()
     def label_track(self, waveform: torch.Tensor, window_seconds: float = 30.0) -> list[torch.Tensor]:
