@@ -1,0 +1,179 @@
+"""Batches of crops for one rank: worker processes, a record of damaged audio, and a state that is exact.
+
+B clips in a batch, N samples of a crop.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import threadpoolctl
+import torch
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from musicssl.audio.bad_files import BadFiles
+from musicssl.audio.crops import StreamSettings
+from musicssl.audio.sources import Source
+from musicssl.audio.stream import CropStream, StreamReport, StreamState, Waiting
+from musicssl.errors import UserError
+
+
+class CropLoader:
+    """Iterate over the batches of one rank.
+
+    A batch is {"waveform": float32 (B, N), "clip_id": list of str, "start_sample": int64 (B,) at the target rate,
+    "clip_mean", "clip_std": float32 (B,) of the whole clip (NaN where unknown), "clip_epoch": int64 (B,),
+    "epoch": int, that of the first clip}.
+
+    The state counts the batches handed over, not those that workers have read ahead: after `load_state_dict` the
+    stream goes on with the very next batch, and reads again only what it had read ahead.
+
+    Args:
+        batch_size: B of full-length crops.
+        num_workers: processes that decode; 0 decodes in this one.
+        prefetch_factor: batches each worker reads ahead.
+        bad_files: path of bad_files.jsonl; all ranks may share it.
+
+    Raises (while iterating):
+        UserError: when more than `settings.max_bad_fraction` of the clips are damaged, or none can be used.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        settings: StreamSettings,
+        batch_size: int,
+        rank: int = 0,
+        world_size: int = 1,
+        num_workers: int = 0,
+        prefetch_factor: int = 4,
+        pin_memory: bool = False,
+        bad_files: str | Path | None = None,
+    ):
+        self.sources = list(sources)
+        self.settings = settings
+        self.batch_size = batch_size
+        self.num_clips = sum(source.num_clips for source in self.sources)
+        self.bad_files = BadFiles(bad_files)
+        self.wait_seconds = 0.0  # time the caller has waited for batches so far
+        self._rank, self._world_size, self._num_workers = rank, world_size, num_workers
+        self._prefetch_factor, self._pin_memory = prefetch_factor, pin_memory
+        self._start_over()
+
+    def _start_over(self) -> None:
+        self._states = [StreamState() for _ in range(max(1, self._num_workers))]
+        self._next_worker = 0
+
+    def __iter__(self) -> Iterator[dict]:
+        asked = time.perf_counter()
+        for report in self._reports():
+            self.bad_files.record(report.left_out)
+            self.bad_files.check_limit(self.num_clips, self.settings.max_bad_fraction)
+            worker = report.consumer - self._rank * len(self._states)
+            self._states[worker] = report.state
+            self._next_worker = (worker + 1) % len(self._states)
+            # A consumer's share moves by one place an epoch: after as many epochs it has met every clip.
+            if report.state.fruitless_epochs > self._world_size * len(self._states):
+                self._raise_nothing_usable()
+            if report.batch is not None:
+                self.wait_seconds += time.perf_counter() - asked
+                yield report.batch
+                asked = time.perf_counter()
+        self._start_over()
+
+    def _reports(self) -> Iterator[StreamReport]:
+        dataset = _WorkerStreams(self)
+        if self._num_workers == 0:
+            yield from dataset
+            return
+        yield from DataLoader(
+            dataset,
+            batch_size=None,
+            num_workers=self._num_workers,
+            prefetch_factor=self._prefetch_factor,
+            pin_memory=self._pin_memory and torch.cuda.is_available(),
+            worker_init_fn=_use_one_thread,
+        )
+
+    def _raise_nothing_usable(self) -> None:
+        names = ", ".join(source.name for source in self.sources)
+        where = "" if self.bad_files.path is None else f"; the list is {self.bad_files.path}"
+        raise UserError(
+            f"{names}: none of {self.num_clips} clips can be used: {self.bad_files.num_short} are too short for "
+            f"--crop_seconds {self.settings.crop_seconds:g} and --min_seconds {self.settings.min_seconds:g}, "
+            f"{self.bad_files.num_damaged} are damaged{where}"
+        )
+
+    def state_dict(self) -> dict:
+        """The position after the last batch handed over: plain numbers, strings, lists and dicts."""
+        return {
+            "identity": self._identity(),
+            "workers": [asdict(state) for state in self._states],
+            "next_worker": self._next_worker,
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on after the last batch of `state`.
+
+        Raises:
+            UserError: when the data, their order or the number of processes or workers is another than then.
+        """
+        for field, (then, now) in _differences(state["identity"], self._identity()).items():
+            raise UserError(
+                f"the checkpoint's position in the data does not fit this run: {field} was {then} and is {now}; "
+                f"resume with {field} {then}, or start a new run"
+            )
+        self._states = [
+            StreamState(one["epoch"], one["position"], tuple(Waiting(**clip) for clip in one["waiting"]))
+            for one in state["workers"]
+        ]
+        self._next_worker = state["next_worker"]
+
+    def _identity(self) -> dict:
+        """All that the order of the clips depends on."""
+        order = ("seed", "crop_seconds", "min_seconds", "short_clips", "sampling_rate", "buffer_clips", "shuffle")
+        return {
+            "number of processes": self._world_size,
+            "rank": self._rank,
+            "--num_workers": self._num_workers,
+            "number of clips in each source": [source.num_clips for source in self.sources],
+            "source weights": [source.weight for source in self.sources],
+            **{f"--{name}": getattr(self.settings, name) for name in order},
+        }
+
+
+class _WorkerStreams(IterableDataset):
+    """Gives each DataLoader worker its consumer's stream.
+
+    The DataLoader asks its workers in turn and always begins with the first; the streams are dealt out so that the
+    first worker has the stream whose turn it is.
+    """
+
+    def __init__(self, loader: CropLoader):
+        self._sources, self._settings, self._batch_size = loader.sources, loader.settings, loader.batch_size
+        self._states, self._next_worker = list(loader._states), loader._next_worker
+        self._rank, self._world_size = loader._rank, loader._world_size
+
+    def __iter__(self) -> Iterator[StreamReport]:
+        info = get_worker_info()
+        num_streams = len(self._states)
+        stream = ((0 if info is None else info.id) + self._next_worker) % num_streams
+        yield from CropStream(
+            self._sources,
+            self._settings,
+            self._batch_size,
+            consumer=self._rank * num_streams + stream,
+            num_consumers=self._world_size * num_streams,
+            state=self._states[stream],
+        )
+
+
+def _use_one_thread(_worker: int) -> None:
+    """Workers share the machine among them; each uses one core."""
+    torch.set_num_threads(1)
+    threadpoolctl.threadpool_limits(1)
+
+
+def _differences(then: dict, now: dict) -> dict:
+    return {name: (then.get(name), now[name]) for name in now if then.get(name) != now[name]}

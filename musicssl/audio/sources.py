@@ -1,0 +1,209 @@
+"""What the user may name as a source of audio, turned into tables of clips.
+
+    FOLDER              audio at any depth, with metadata.csv, .jsonl or .parquet if there is one (`audiofolder`)
+    FOLDER[:split]      parquet shards or WebDataset tars, as `musicssl prepare` and `datasets` write them
+    FILE, PATTERN, URL  audio files, .parquet or .tar
+    NAME[:config][:split]  a data set on the Hub
+    SOURCE=0.7          any of these with its share of the mixture
+"""
+
+import glob
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import datasets
+import pandas
+
+from musicssl.audio.decode import AUDIO_EXTENSIONS
+from musicssl.audio.tables import ClipTable, FileTable, ParquetTable, TarTable
+from musicssl.errors import UserError
+
+_WEIGHTED = re.compile(r"(?P<name>.+)=(?P<weight>[0-9.eE+-]+)")
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?(:[\w.-]*){0,2}")
+_METADATA_FILES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+_FORMATS = "wav, flac, ogg, opus, mp3, aiff"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One source as the user named it, with its share of the mixture (None: each clip once per epoch)."""
+
+    name: str
+    table: ClipTable
+    weight: float | None = None
+
+    @property
+    def num_clips(self) -> int:
+        return self.table.num_clips
+
+
+def parse_sources(texts: Sequence[str]) -> list[Source]:
+    """Open the sources that the user named.
+
+    Raises:
+        UserError: when one does not exist, holds no audio, or only some of several have a weight.
+    """
+    sources = [_parse_source(text) for text in texts]
+    if not sources:
+        raise UserError("no source of audio was given: name a folder, parquet or tar files, or a data set on the Hub")
+    weighted = [source.weight is not None for source in sources]
+    if any(weighted) and not all(weighted):
+        bare = next(source.name for source in sources if source.weight is None)
+        raise UserError(f"{bare}: give every source of a mixture a weight (A=0.7 B=0.3), or none of them")
+    return sources
+
+
+def _parse_source(text: str) -> Source:
+    name, weight = text, None
+    match = _WEIGHTED.fullmatch(text)
+    if match and not os.path.exists(text):
+        name = match["name"]
+        try:
+            weight = float(match["weight"])
+        except ValueError:
+            weight = -1.0
+        if not 0 < weight < float("inf"):
+            raise UserError(f"{text}: the weight after '=' must be a positive number")
+    return Source(name, _open_table(name), weight)
+
+
+def _open_table(name: str) -> ClipTable:
+    if "://" in name:
+        return _table_of_urls(name, [name])
+    if os.path.isdir(name):
+        return _open_folder(Path(name))
+    if os.path.isfile(name):
+        return _table_of_urls(name, [name])
+    if glob.has_magic(name):
+        paths = sorted(glob.glob(name, recursive=True))
+        if not paths:
+            raise UserError(f"{name}: no file matches this pattern")
+        return _table_of_urls(name, paths)
+    folder, _, split = name.partition(":")
+    if split and os.path.isdir(folder):
+        return _open_dataset(name, folder, split.split(":"))
+    if not _HUB_ID.fullmatch(name):
+        raise UserError(f"{name}: no such file or folder")
+    dataset, *rest = name.split(":")
+    return _open_dataset(name, dataset, rest)
+
+
+def _open_folder(folder: Path) -> ClipTable:
+    """Audio files if there are any, else parquet shards, else tars."""
+    files = list(_walk(folder))
+    audio = [path for path in files if path.suffix.lower() in AUDIO_EXTENSIONS]
+    if audio:
+        return _audio_folder(folder, audio, files)
+    if any(path.suffix == ".parquet" for path in files):
+        return _open_dataset(str(folder), str(folder), [])
+    tars = sorted(str(path) for path in files if path.suffix == ".tar")
+    if tars:
+        return TarTable(tars)
+    raise UserError(f"{folder}: no audio in this folder (looked for {_FORMATS}, .parquet and .tar at any depth)")
+
+
+def _walk(folder: Path) -> Iterable[Path]:
+    """The visible files below a folder; links are followed, but no folder is entered twice."""
+    seen: set[str] = set()
+    for current, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(current)
+        folders[:] = sorted(name for name in folders if not name.startswith(".")) if real not in seen else []
+        if real not in seen:
+            seen.add(real)
+            yield from (Path(current, name) for name in sorted(names) if not name.startswith("."))
+
+
+def _audio_folder(folder: Path, audio: list[Path], files: list[Path]) -> FileTable:
+    """The audio in a folder, and what its metadata files list: a listed file that is missing stays on the list."""
+    statistics: dict[str, tuple[float, float]] = {path.relative_to(folder).as_posix(): _UNKNOWN for path in audio}
+    for metadata in (path for path in files if path.name in _METADATA_FILES):
+        statistics.update(_read_metadata(folder, metadata))
+    clip_ids = sorted(statistics)
+    means, stds = zip(*(statistics[clip_id] for clip_id in clip_ids), strict=True)
+    return FileTable(clip_ids, [str(folder / clip_id) for clip_id in clip_ids], means, stds)
+
+
+_UNKNOWN = (float("nan"), float("nan"))
+
+
+def _read_metadata(folder: Path, metadata: Path) -> dict[str, tuple[float, float]]:
+    readers = {".csv": pandas.read_csv, ".parquet": pandas.read_parquet, ".jsonl": _read_jsonl}
+    try:
+        rows = readers[metadata.suffix](metadata)
+    except ValueError as error:
+        raise UserError(f"{metadata}: cannot be read ({error})") from None
+    if "file_name" not in rows:
+        raise UserError(f"{metadata}: needs a column file_name (it has {', '.join(map(str, rows.columns))})")
+    has_statistics = "mean" in rows and "std" in rows
+    values = rows[["mean", "std"]].astype(float).itertuples(index=False) if has_statistics else [_UNKNOWN] * len(rows)
+    parent = metadata.parent
+    return {
+        Path(os.path.relpath(parent / str(file_name), folder)).as_posix(): tuple(pair)
+        for file_name, pair in zip(rows["file_name"], values, strict=True)
+    }
+
+
+def _read_jsonl(path: Path) -> pandas.DataFrame:
+    return pandas.read_json(path, lines=True)
+
+
+def _open_dataset(text: str, dataset: str, config_and_split: list[str]) -> ClipTable:
+    """A data set in a folder or on the Hub: `datasets` finds its files, which are then read in place."""
+    if len(config_and_split) > 2:
+        raise UserError(f"{text}: write NAME[:config][:split]")
+    if len(config_and_split) == 1:
+        (word,) = config_and_split
+        splits = _data_files(text, dataset, None, may_fail=True)
+        config, split = (None, word) if splits is not None and word in splits else (word, None)
+        if config and splits is not None and len(splits) and os.path.isdir(dataset):
+            raise UserError(f"{text}: no split {word!r}; there are {', '.join(splits)}")
+    else:
+        config, split = (*config_and_split, None, None)[:2]
+    splits = _data_files(text, dataset, config or None)
+    if not split:
+        if "train" not in splits and len(splits) > 1:
+            raise UserError(f"{text}: name a split as {dataset}:{next(iter(splits))}; there are {', '.join(splits)}")
+        split = "train" if "train" in splits else next(iter(splits))
+    if split not in splits:
+        raise UserError(f"{text}: no split {split!r}; there are {', '.join(splits)}")
+    return _table_of_urls(text, [str(url) for url in splits[split]])
+
+
+def _data_files(text: str, dataset: str, config: str | None, may_fail: bool = False) -> dict[str, list] | None:
+    try:
+        builder = datasets.load_dataset_builder(dataset, config)
+    except ValueError as error:
+        if may_fail:  # several configurations and none named: the word must be one of them
+            return None
+        raise UserError(f"{text}: {error}") from None
+    except (OSError, datasets.exceptions.DatasetNotFoundError) as error:
+        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"{text}: no such file or folder, and not found on the Hub ({first_line})") from None
+    if not builder.config.data_files:
+        raise UserError(f"{text}: this data set is made by a script; only data files can be streamed")
+    return dict(builder.config.data_files)
+
+
+def _table_of_urls(text: str, urls: Sequence[str]) -> ClipTable:
+    """Parquet shards, tars or audio files, told apart by their extension."""
+    by_kind = {
+        ".parquet": [url for url in urls if _extension(url) == ".parquet"],
+        ".tar": [url for url in urls if _extension(url) == ".tar"],
+        "audio": [url for url in urls if _extension(url) in AUDIO_EXTENSIONS],
+    }
+    if by_kind[".parquet"]:
+        return ParquetTable(by_kind[".parquet"])
+    if by_kind[".tar"]:
+        return TarTable(by_kind[".tar"])
+    if by_kind["audio"]:
+        paths = by_kind["audio"]
+        root = os.path.commonpath([str(PurePosixPath(path).parent) for path in paths])
+        return FileTable([os.path.relpath(path, root) for path in paths], paths)
+    raise UserError(f"{text}: neither audio ({_FORMATS}) nor .parquet nor .tar")
+
+
+def _extension(url: str) -> str:
+    return PurePosixPath(url.split("?")[0]).suffix.lower()

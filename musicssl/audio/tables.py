@@ -1,0 +1,211 @@
+"""Tables of clips: what a source holds, and how to get at a clip's bytes.
+
+A table knows its number of clips and, where clips are only cheap to read together (the row groups of a parquet
+file), the block each clip belongs to. Audio is never decoded here.
+"""
+
+import tarfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+import datasets
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from musicssl.audio.decode import AUDIO_EXTENSIONS
+from musicssl.errors import UserError
+
+# Parquet rows are shuffled among neighbours worth at most this many bytes per worker.
+_BUFFER_BYTES = 256 << 20
+_INDEX_THREADS = 8
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One clip: a stable `clip_id`, its audio (a path or encoded bytes), and where errors should say it is.
+
+    `mean` and `std` are those of the whole clip as mono, NaN where the source does not know them.
+    """
+
+    clip_id: str
+    audio: str | bytes
+    name: str
+    mean: float = float("nan")
+    std: float = float("nan")
+
+
+class ClipTable(Protocol):
+    num_clips: int
+    block_of_clip: np.ndarray | None  # (num_clips,) int64, or None where every clip is read on its own
+    buffer_limit: int  # how many clips a shuffle buffer may hold in memory
+
+    def fetch(self, indices: np.ndarray) -> Iterator[Clip]:
+        """The clips with these indices, in this order, read when they are asked for."""
+
+
+class FileTable:
+    """Audio files, local or remote; the paths are kept in Arrow, which forked workers share."""
+
+    block_of_clip = None
+    buffer_limit = 1 << 62
+
+    def __init__(self, clip_ids: Sequence[str], paths: Sequence[str], means=None, stds=None):
+        unknown = np.full(len(paths), np.nan)
+        columns = {
+            "clip_id": list(clip_ids),
+            "path": list(paths),
+            "mean": unknown if means is None else means,
+            "std": unknown if stds is None else stds,
+        }
+        self._rows = datasets.Dataset.from_dict(columns)
+        self.num_clips = len(paths)
+
+    def fetch(self, indices: np.ndarray) -> Iterator[Clip]:
+        for index in indices:
+            row = self._rows[int(index)]
+            path = row["path"]
+            yield Clip(row["clip_id"], _remote_bytes(path), path, row["mean"], row["std"])
+
+
+class TarTable:
+    """The audio members of WebDataset tars, found by one pass over the tar headers, then read by offset."""
+
+    block_of_clip = None
+    buffer_limit = 1 << 62
+
+    def __init__(self, urls: Sequence[str]):
+        with ThreadPoolExecutor(_INDEX_THREADS) as pool:
+            indexes = list(pool.map(_index_tar, urls))
+        members = [(shard, *member) for shard, index in enumerate(indexes) for member in index]
+        if not members:
+            raise UserError(f"{urls[0]}: no audio in the tar files")
+        shards, names, offsets, sizes = zip(*members, strict=True)
+        self._urls = list(urls)
+        self._names = pa.array(names)
+        self._shards, self._offsets, self._sizes = (np.array(column) for column in (shards, offsets, sizes))
+        self.num_clips = len(members)
+
+    def fetch(self, indices: np.ndarray) -> Iterator[Clip]:
+        for index in indices:
+            url = self._urls[self._shards[index]]
+            member = self._names[int(index)].as_py()
+            with fsspec.open(url, "rb") as stream:
+                stream.seek(int(self._offsets[index]))
+                audio = stream.read(int(self._sizes[index]))
+            yield Clip(f"{PurePosixPath(url).stem}/{member}", audio, f"{url}/{member}")
+
+
+class ParquetTable:
+    """Parquet rows with an audio column of {bytes, path}; whole row groups are read, each once per pass."""
+
+    def __init__(self, urls: Sequence[str]):
+        self._urls = list(urls)
+        with ThreadPoolExecutor(_INDEX_THREADS) as pool:
+            self._metadata = list(pool.map(_parquet_metadata, urls))
+        self._audio_column = _audio_column(urls[0], self._metadata[0].schema.to_arrow_schema())
+        self._groups = [  # (file, row group in the file, first row of the group in the file)
+            (file, group, first_row)
+            for file, metadata in enumerate(self._metadata)
+            for group, first_row in _group_starts(metadata)
+        ]
+        rows = [self._metadata[file].row_group(group).num_rows for file, group, _ in self._groups]
+        self.block_of_clip = np.repeat(np.arange(len(rows)), rows)
+        self._first_clip = np.concatenate([[0], np.cumsum(rows)[:-1]]).astype(np.int64) if rows else np.zeros(0)
+        self.num_clips = int(sum(rows))
+        if not self.num_clips:
+            raise UserError(f"{urls[0]}: the parquet files have no rows")
+        num_bytes = sum(
+            metadata.row_group(group).total_byte_size
+            for metadata in self._metadata
+            for group in range(metadata.num_row_groups)
+        )
+        self.buffer_limit = max(1, _BUFFER_BYTES * self.num_clips // max(1, num_bytes))
+
+    def fetch(self, indices: np.ndarray) -> Iterator[Clip]:
+        blocks = self.block_of_clip[indices]
+        last_use = {int(block): position for position, block in enumerate(blocks)}
+        loaded: dict[int, pa.Table] = {}
+        for position, (index, block) in enumerate(zip(indices.tolist(), blocks.tolist(), strict=True)):
+            if block not in loaded:
+                loaded[block] = self._read_group(block)
+            clip = self._clip(loaded[block], block, index - int(self._first_clip[block]))
+            if last_use[block] == position:
+                del loaded[block]
+            yield clip
+
+    def _read_group(self, block: int) -> pa.Table:
+        file, group, _ = self._groups[block]
+        metadata = self._metadata[file]
+        wanted = {self._audio_column, "clip_id", "mean", "std"}
+        columns = [name for name in metadata.schema.to_arrow_schema().names if name in wanted]
+        with fsspec.open(self._urls[file], "rb") as stream:
+            return pq.ParquetFile(stream, metadata=metadata).read_row_group(group, columns, use_threads=False)
+
+    def _clip(self, table: pa.Table, block: int, row: int) -> Clip:
+        file, _, first_row = self._groups[block]
+        url = self._urls[file]
+        name = f"{url}#{first_row + row}"
+        values = {column: table[column][row].as_py() for column in table.column_names}
+        audio = values.pop(self._audio_column)
+        if isinstance(audio, dict):
+            audio = audio["bytes"] if audio.get("bytes") is not None else audio.get("path")
+        if isinstance(audio, str):
+            audio = _remote_bytes(audio if "://" in audio else str(Path(url).parent / audio))
+        clip_id = values.get("clip_id")
+        mean, std = (float("nan") if values.get(key) is None else float(values[key]) for key in ("mean", "std"))
+        default_id = f"{PurePosixPath(url).stem}#{first_row + row}"
+        return Clip(default_id if clip_id is None else str(clip_id), audio or b"", name, mean, std)
+
+
+def _remote_bytes(path: str) -> str | bytes:
+    """A local path as it is; the content of a remote file."""
+    if "://" not in path:
+        return path
+    with fsspec.open(path, "rb") as stream:
+        return stream.read()
+
+
+def _index_tar(url: str) -> list[tuple[str, int, int]]:
+    """(name, offset, size) of the audio members of a tar; a tar that was cut off gives what is left of it."""
+    members: list[tuple[str, int, int]] = []
+    with fsspec.open(url, "rb") as stream:
+        try:
+            with tarfile.open(fileobj=stream, mode="r:") as tar:
+                for member in tar:
+                    if member.isfile() and PurePosixPath(member.name).suffix.lower() in AUDIO_EXTENSIONS:
+                        members.append((member.name, member.offset_data, member.size))
+        except tarfile.ReadError as error:
+            if not members:
+                raise UserError(f"{url}: not an uncompressed tar file ({error})") from None
+    return members
+
+
+def _parquet_metadata(url: str) -> pq.FileMetaData:
+    try:
+        with fsspec.open(url, "rb") as stream:
+            return pq.ParquetFile(stream).metadata
+    except pa.ArrowInvalid as error:
+        raise UserError(f"{url}: not a parquet file ({error})") from None
+
+
+def _group_starts(metadata: pq.FileMetaData) -> Iterator[tuple[int, int]]:
+    first_row = 0
+    for group in range(metadata.num_row_groups):
+        yield group, first_row
+        first_row += metadata.row_group(group).num_rows
+
+
+def _audio_column(url: str, schema: pa.Schema) -> str:
+    features = datasets.Features.from_arrow_schema(schema)
+    typed = [name for name, feature in features.items() if isinstance(feature, datasets.Audio)]
+    structs = [f.name for f in schema if pa.types.is_struct(f.type) and f.type.get_field_index("bytes") >= 0]
+    binary = [f.name for f in schema if pa.types.is_binary(f.type) or pa.types.is_large_binary(f.type)]
+    for names in (typed, structs, binary):
+        if len(names) == 1 or "audio" in names:
+            return "audio" if "audio" in names else names[0]
+    raise UserError(f"{url}: no audio column among {', '.join(schema.names)}; it needs one of {{bytes, path}}")
