@@ -149,6 +149,11 @@ class Labeller:
                 labels.append(codebook.assign(computed[source.fingerprint].flatten(0, 1)).view(batch, -1))
         return torch.stack(labels, dim=1)
 
+    @property
+    def on_the_fly(self) -> "Labeller":
+        """The labeller that computes, for clips whose labels are not stored."""
+        return self
+
     def label_batch(self, batch: dict, waveforms: torch.Tensor) -> torch.Tensor:
         """Labels (B, C, T) of a batch of the stream whose raw waveforms (B, N) are already on the device."""
         return self(waveforms)

@@ -1,0 +1,69 @@
+"""How good are labels, without transcripts: how many clusters are used, how long labels last, and, where frames
+carry a truth (pitch, chord, beat), how much the labels tell of it.
+
+Shapes: F frames of a clip, n frames of all clips, K clusters.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+
+from musichubert.codebook import perplexity
+from musichubert.labels import Labeller
+
+
+def usage(sequences: Sequence[np.ndarray], num_clusters: int) -> dict[str, float]:
+    """Usage perplexity (1 to K) and mean run length (frames) of label sequences (F,), one per clip."""
+    counts = sum(np.bincount(labels, minlength=num_clusters) for labels in sequences)
+    runs = sum(1 + int((labels[1:] != labels[:-1]).sum()) for labels in sequences)
+    return {
+        "num_frames": int(counts.sum()),
+        "usage_perplexity": perplexity(counts),
+        "used_clusters": int((counts > 0).sum()),
+        "mean_run_frames": float(counts.sum() / runs),
+    }
+
+
+def agreement(labels: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """How much frame labels (n,) tell of the truth (n,), integers both.
+
+    Returns:
+        mutual_information (nats), normalised_mutual_information (its share of the truth's entropy),
+        cluster_purity (the share of frames that the commonest truth of their cluster has right) and
+        class_purity (the same with labels and truth exchanged), as HuBERT reports them.
+    """
+    table = np.zeros((labels.max() + 1, truth.max() + 1))
+    np.add.at(table, (labels, truth), 1)
+    joint = table / table.sum()
+    of_label, of_truth = joint.sum(axis=1, keepdims=True), joint.sum(axis=0, keepdims=True)
+    some = joint > 0
+    information = float((joint[some] * np.log(joint[some] / (of_label @ of_truth)[some])).sum())
+    entropy = float(-(of_truth[of_truth > 0] * np.log(of_truth[of_truth > 0])).sum())
+    return {
+        "mutual_information": information,
+        "normalised_mutual_information": information / entropy if entropy > 0 else 0.0,
+        "cluster_purity": float(joint.max(axis=1).sum()),
+        "class_purity": float(joint.max(axis=0).sum()),
+    }
+
+
+def label_quality(labeller: Labeller, clips: Iterable[tuple[str, np.ndarray]], max_seconds: float) -> dict[str, dict]:
+    """`usage` of every codebook on the first `max_seconds` of audio: {'0-mfcc39': {...}, ...}."""
+    sequences = [[] for _ in labeller.codebooks]
+    seconds = 0.0
+    for _, waveform in clips:
+        if seconds >= max_seconds:
+            break
+        seconds += len(waveform) / 16000
+        for kept, labels in zip(
+            sequences, labeller.label_track(torch.from_numpy(waveform).to(labeller.device)), strict=True
+        ):
+            if len(labels):
+                kept.append(labels.cpu().numpy())
+    return {
+        f"{number}-{source.name}": usage(sequences[number], labeller.num_clusters[number])
+        | {"rate_hz": source.rate_hz}
+        for number, source in enumerate(labeller.sources)
+        if sequences[number]
+    }
