@@ -1,0 +1,1 @@
+"""Probing: what a frozen audio encoder knows, measured with one small head on every layer."""

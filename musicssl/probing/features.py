@@ -1,0 +1,230 @@
+"""Run a frozen encoder once over every clip and keep what the heads need.
+
+Shapes: N samples of a window, W windows of a clip, S hidden states, T frames, D width.
+Clips of equal length share a batch and nothing is padded: group normalisation over time would see the padding
+(DESIGN.md section 4).
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from accelerate.utils import gather_object
+from tqdm import tqdm
+
+from musicssl.audio.decode import BadAudio, audio_info, load_audio
+from musicssl.errors import UserError
+from musicssl.probing.store import AudioHashes, FeatureStore
+from musicssl.probing.tasks.base import Example
+
+
+@dataclass(frozen=True)
+class WindowRule:
+    """How a clip is cut and what is kept of each window; part of a stored feature's address.
+
+    Attributes:
+        window_seconds: non-overlapping windows; None is the whole clip.
+        minimum_window_seconds: a last window shorter than this is dropped (MARBLE v1: 1 s) unless it is the only one.
+        pooling: "mean" over time, or "frames" (beat tracking).
+        channel_mode: how channels become one.
+    """
+
+    window_seconds: float | None = 30.0
+    minimum_window_seconds: float = 1.0
+    pooling: str = "mean"
+    channel_mode: str = "mean"
+
+
+@dataclass(frozen=True)
+class ExtractionSettings:
+    """Where and how fast, never what: no feature value depends on the store or the device by intent.
+
+    Attributes:
+        store: root folder of the feature store.
+        batch_seconds: audio in one forward pass.
+        feature_dtype: float16 or float32, as stored.
+        device: where the encoder runs.
+    """
+
+    store: Path
+    batch_seconds: float = 120.0
+    feature_dtype: str = "float16"
+    device: torch.device = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A part of a file, its key in the store and its length as the file's header tells it."""
+
+    key: str
+    audio: str | bytes
+    start_seconds: float
+    seconds: float | None
+    length: tuple[float, int]  # seconds of the part, sampling rate of the file: equal tuples decode to equal lengths
+
+
+class Extractor:
+    """One encoder with one window rule: which clips are stored, which are to be encoded, and their features."""
+
+    def __init__(self, encoder, rule: WindowRule, settings: ExtractionSettings) -> None:
+        self.encoder = encoder
+        self.rule = _within_limits(encoder, rule)
+        self.settings = settings
+        self.process = PartialState()
+        address = hashlib.sha256(
+            json.dumps([encoder.fingerprint, asdict(self.rule), settings.feature_dtype]).encode()
+        ).hexdigest()
+        description = {"encoder": encoder.name, "fingerprint": encoder.fingerprint, **asdict(self.rule)}
+        self.store = FeatureStore(settings.store / address[:24], settings.feature_dtype, description)
+        self._hashes = AudioHashes(settings.store / f"audio_hashes_{self.process.process_index}.jsonl")
+        self.skipped: dict[str, str] = {}
+
+    def key(self, example: Example) -> str:
+        """Address of an example's features: its audio bytes and the part taken. BadAudio when unreadable."""
+        try:
+            content = self._hashes(example.audio)
+        except OSError as error:
+            raise BadAudio(str(example.audio), error.strerror or str(error)) from error
+        return hashlib.sha256(f"{content} {example.start_seconds} {example.seconds}".encode()).hexdigest()
+
+    def extract(self, examples: Iterable[Example], progress: bool = True) -> int:
+        """Encode what is not stored yet, each distinct clip once, shared out over the Accelerate processes.
+
+        Clips that cannot be used are recorded in `skipped` (clip id -> reason) on every process.
+
+        Returns:
+            How many clips this process encoded.
+        """
+        clips, names = self._distinct_clips(examples)
+        groups = equal_length_groups(clips, self.settings.batch_seconds)
+        todo = [group for group in groups if any(clip.key not in self.store for clip in group)]
+        mine = todo[self.process.process_index :: self.process.num_processes]
+        encoded, failed = 0, {}
+        self.encoder.to(self.settings.device)
+        bar = tqdm(total=sum(map(len, mine)), desc=f"encode {self.encoder.name}", unit="clip",
+                   disable=not (progress and mine and self.process.is_main_process))
+        try:
+            for group in mine:
+                keys, features, reasons = self._encode(group)
+                failed |= reasons
+                if keys:
+                    self._append(keys, features)
+                encoded += len(keys)
+                bar.update(len(group))
+        finally:
+            bar.close()
+            self.store.close()
+        self.process.wait_for_everyone()
+        self.store.refresh()
+        for reasons in gather_object([failed]):
+            for key, reason in reasons.items():
+                self.skipped |= {name: reason for name in names[key]}
+        return encoded
+
+    def windows(self, example: Example) -> np.ndarray | None:
+        """(W, S, D) pooled features of a clip, or (W, S, T, D) frames; None when the clip was skipped."""
+        if example.clip_id in self.skipped:
+            return None
+        return self.store.read(self.key(example))
+
+    def _distinct_clips(self, examples: Iterable[Example]) -> tuple[list[Clip], dict[str, list[str]]]:
+        clips, names = {}, {}
+        for example in examples:
+            try:
+                key = self.key(example)
+                if key not in clips:
+                    clips[key] = Clip(key, example.audio, example.start_seconds, example.seconds, _length(example))
+                names.setdefault(key, []).append(example.clip_id)
+            except BadAudio as error:
+                self.skipped[example.clip_id] = error.reason
+        return list(clips.values()), names
+
+    def _encode(self, group: Sequence[Clip]) -> tuple[list[str], list[np.ndarray], dict[str, str]]:
+        """Decode a group and run the encoder over its windows, equal lengths together."""
+        keys, windows, reasons = [], [], {}
+        for clip in group:
+            if clip.key in self.store:
+                continue
+            try:
+                wave = load_audio(clip.audio, self.encoder.sampling_rate, self.rule.channel_mode,
+                                  clip.start_seconds, clip.seconds)
+                windows.append(self._cut(wave))
+                keys.append(clip.key)
+            except BadAudio as error:
+                reasons[clip.key] = error.reason
+        lengths = {len(window) for clip_windows in windows for window in clip_windows}
+        features: list[list] = [[None] * len(clip_windows) for clip_windows in windows]
+        for length in sorted(lengths):
+            places = [(i, j) for i, each in enumerate(windows) for j, window in enumerate(each) if len(window) == length]
+            at_once = max(1, int(self.settings.batch_seconds * self.encoder.sampling_rate / length))
+            for first in range(0, len(places), at_once):
+                part = places[first : first + at_once]
+                batch = torch.from_numpy(np.stack([windows[i][j] for i, j in part])).to(self.settings.device)
+                values = self.encoder.frames(batch) if self.rule.pooling == "frames" else self.encoder.pooled(batch)
+                for (i, j), value in zip(part, values.cpu().numpy(), strict=True):
+                    features[i][j] = value
+        return keys, [_stack_windows(each) for each in features], reasons
+
+    def _cut(self, wave: np.ndarray) -> list[np.ndarray]:
+        """Normalise a whole clip, then cut it into windows. BadAudio when no frame fits."""
+        if len(wave) < self.encoder.minimum_samples:
+            needed = self.encoder.minimum_samples / self.encoder.sampling_rate
+            raise BadAudio("clip", f"{len(wave) / self.encoder.sampling_rate:.3f} s is shorter than one frame ({needed:.3f} s)")
+        wave = np.ascontiguousarray(self.encoder.normalise(wave), dtype=np.float32)
+        if self.rule.window_seconds is None:
+            return [wave]
+        size = round(self.rule.window_seconds * self.encoder.sampling_rate)
+        windows = [wave[start : start + size] for start in range(0, len(wave), size)]
+        smallest = max(self.rule.minimum_window_seconds * self.encoder.sampling_rate, self.encoder.minimum_samples)
+        if len(windows) > 1 and len(windows[-1]) < smallest:
+            windows.pop()
+        return windows
+
+    def _append(self, keys: list[str], features: list[np.ndarray]) -> None:
+        try:
+            self.store.append(keys, features)
+        except FloatingPointError as error:
+            raise UserError(f"--model {self.encoder.name}: {error}; use --feature_dtype float32") from error
+
+
+def equal_length_groups(clips: Sequence[Clip], batch_seconds: float) -> list[list[Clip]]:
+    """Clips of equal length, together at most `batch_seconds` long (one clip may be longer), longest last.
+
+    The groups depend on the whole list only, not on what is stored already: a restarted run encodes the same
+    batches, and so the same bits, as an uninterrupted one.
+    """
+    groups = []
+    for (seconds, _), same in groupby(sorted(clips, key=lambda clip: (clip.length, clip.key)), lambda clip: clip.length):
+        same = list(same)
+        size = max(1, int(batch_seconds / max(seconds, 1e-3)))
+        groups += [same[first : first + size] for first in range(0, len(same), size)]
+    return groups
+
+
+def _length(example: Example) -> tuple[float, int]:
+    info = audio_info(example.audio)
+    rest = info.seconds - example.start_seconds
+    return (rest if example.seconds is None else min(example.seconds, rest)), info.sampling_rate
+
+
+def _stack_windows(windows: list[np.ndarray]) -> np.ndarray:
+    """(W, S, D); frame features of several windows are joined in time to one window (1, S, T, D)."""
+    if windows[0].ndim == 3:
+        return np.concatenate(windows, axis=1)[None]
+    return np.stack(windows)
+
+
+def _within_limits(encoder, rule: WindowRule) -> WindowRule:
+    """Shorten the window to what the encoder's front end keeps; refuse frames where their rate is unknown."""
+    limit = encoder.maximum_window_seconds
+    if rule.pooling == "frames" and encoder.frame_rate_hz is None:
+        raise UserError(f"--model {encoder.name}: beat tracking needs a known frame rate; this encoder has none")
+    if limit is None or (rule.window_seconds is not None and rule.window_seconds <= limit):
+        return rule
+    return WindowRule(limit, rule.minimum_window_seconds, rule.pooling, rule.channel_mode)

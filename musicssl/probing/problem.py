@@ -1,0 +1,128 @@
+"""A task as its heads see it: features, targets, the loss and the validation score.
+
+Shapes: n windows (beat tracking: frames) of a split, S hidden states, D width, C outputs, K seeds, b examples of a
+batch, H heads, R tracks of a split.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from musicssl.probing import scores
+
+CROP_SECONDS = 10.0  # MARBLE v1 trains its beat head on random 10 s of each track (tasks.md section 3.4)
+
+
+@dataclass
+class Split:
+    """One split's windows.
+
+    Attributes:
+        features: (n, S, D) as stored. targets: per window, (n,) or (n, C).
+        tracks: (n,) index of the window's track; track_targets: one row per track. track_ids: their names.
+        shift, scale: (S, D) of the standard scaling, or None.
+    """
+
+    features: torch.Tensor
+    targets: torch.Tensor
+    tracks: torch.Tensor
+    track_targets: torch.Tensor
+    track_ids: list[str]
+    shift: torch.Tensor | None = None
+    scale: torch.Tensor | None = None
+
+    frames_per_example = 1
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    @property
+    def width(self) -> int:
+        return self.features.shape[-1]
+
+    def batch(self, index: torch.Tensor, device: torch.device, generators=None) -> tuple[torch.Tensor, torch.Tensor]:
+        """index (K, b) -> features (K, b, S, D) float32 and targets (K, b, ...), on the device."""
+        features = self.features[index].to(device).float()
+        if self.shift is not None:
+            features = (features - self.shift.to(device)) / self.scale.to(device)
+        return features, self.targets[index].to(device)
+
+    def by_track(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Mean of the window outputs of each track: (H, n, C) -> (H, R, C)."""
+        tracks = self.tracks.to(outputs.device)
+        summed = torch.zeros(len(outputs), len(self.track_ids), outputs.shape[-1], device=outputs.device)
+        counts = torch.bincount(tracks, minlength=len(self.track_ids)).clamp(min=1)
+        return summed.index_add_(1, tracks, outputs) / counts[:, None]
+
+
+@dataclass
+class FrameCrops:
+    """Training examples of a frame-level task: a random crop of each track, anew each epoch and seed.
+
+    A track shorter than the crop is read cyclically, so that all crops have one length.
+    """
+
+    frames: Split
+    crop_frames: int
+
+    def __post_init__(self) -> None:
+        self.lengths = torch.bincount(self.frames.tracks)
+        self.starts = torch.cumsum(self.lengths, 0) - self.lengths
+        self.frames_per_example = self.crop_frames
+        self.width = self.frames.width
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def batch(
+        self, index: torch.Tensor, device: torch.device, generators: Sequence[torch.Generator]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """index (K, b) of tracks -> features (K, b * crop, S, D) and targets (K, b * crop, C)."""
+        room = (self.lengths[index] - self.crop_frames).clamp(min=0) + 1
+        draws = torch.stack([torch.rand(index.shape[1], generator=generator) for generator in generators])
+        first = (draws * room).long()
+        position = (first[..., None] + torch.arange(self.crop_frames)) % self.lengths[index][..., None]
+        return self.frames.batch((self.starts[index][..., None] + position).flatten(1), device)
+
+
+@dataclass
+class Problem:
+    """What `train_heads` needs to know of a task.
+
+    Attributes:
+        kind: multiclass, key, multilabel, regression or beat.
+        aggregate: "track" (mean of window outputs) or "window".
+        num_outputs: C.
+        state_names, mixed_states: the encoder's.
+        train: windows, or crops of frames. validation, test: windows or frames.
+    """
+
+    kind: str
+    aggregate: str
+    num_outputs: int
+    state_names: tuple[str, ...]
+    mixed_states: tuple[int, ...]
+    train: Split | FrameCrops
+    validation: Split
+    test: Split
+
+    def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """(H, b, C) and (H, b) or (H, b, C) -> (H,), summed over the batch and averaged over outputs."""
+        if self.kind in ("multiclass", "key"):
+            flat = F.cross_entropy(outputs.flatten(0, 1), targets.flatten(), reduction="none")
+            return flat.view(targets.shape).sum(dim=1)
+        if self.kind == "regression":
+            return F.mse_loss(outputs, targets, reduction="none").mean(dim=2).sum(dim=1)
+        return F.binary_cross_entropy_with_logits(outputs, targets, reduction="none").mean(dim=2).sum(dim=1)
+
+    def judged(self, outputs: torch.Tensor, split: Split) -> tuple[torch.Tensor, torch.Tensor]:
+        """Outputs and targets as they are scored: by track, or window by window."""
+        if self.aggregate == "track" and self.kind != "beat":
+            return split.by_track(outputs), split.track_targets.to(outputs.device)
+        return outputs, split.targets.to(outputs.device)
+
+    def validation_score(self, outputs: torch.Tensor) -> torch.Tensor:
+        """(H, n, C) validation outputs -> (H,): what plateau, early stopping and the choice of layer go by."""
+        return scores.monitor(self.kind, *self.judged(outputs, self.validation))

@@ -1,0 +1,157 @@
+"""The probing protocol: choose layer and learning rate on validation, test once (tasks.md section 1).
+
+The original evaluation scripts ranked layers by their *test* score; nothing here reads the test split before the
+choice is made.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from musicssl.errors import UserError
+from musicssl.probing.assemble import build_problem
+from musicssl.probing.evaluation import Evaluation, evaluate_test
+from musicssl.probing.features import ExtractionSettings, Extractor, WindowRule
+from musicssl.probing.heads import HeadSettings, TrainedHeads, train_heads
+from musicssl.probing.problem import Problem
+from musicssl.probing.tasks.base import Task, TaskData
+
+
+@dataclass(frozen=True)
+class ProbeSettings:
+    """What the user may change of the protocol; None leaves the task's own value.
+
+    Attributes:
+        feature_scaling: "auto" (the encoder's: none for networks, standard for hand-made features), "none", "standard".
+        bootstrap_resamples: of the test tracks, for the 95 % interval.
+        head_device: where heads train.
+    """
+
+    extraction: ExtractionSettings
+    learning_rates: tuple[float, ...] | None = None
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    epochs: int | None = None
+    window_seconds: float | None = None
+    channel_mode: str = "mean"
+    feature_scaling: str = "auto"
+    bootstrap_resamples: int = 1000
+    head_device: torch.device = torch.device("cpu")
+    checkpoint_seconds: float = 300.0
+
+    def heads(self, task: Task) -> HeadSettings:
+        """Training settings of a task's heads."""
+        return HeadSettings(
+            learning_rates=self.learning_rates or task.learning_rates, seeds=self.seeds,
+            epochs=self.epochs or task.epochs, patience=task.patience, plateau_patience=task.plateau_patience,
+        )
+
+    def window_rule(self, task: Task) -> WindowRule:
+        """How the task's clips are cut. Beats are tracked over the whole clip."""
+        if task.kind == "beat":
+            return WindowRule(None, 0.0, "frames", self.channel_mode)
+        seconds = self.window_seconds or task.window_seconds
+        return WindowRule(seconds, task.minimum_window_seconds, "mean", self.channel_mode)
+
+
+@dataclass
+class Probed:
+    """A task's result for `results.json`, and the test predictions for `--compare`."""
+
+    result: dict
+    predictions: dict[str, np.ndarray]
+
+
+def fingerprint(task: Task, data: TaskData, extractor: Extractor, settings: ProbeSettings) -> str:
+    """Hash of everything a result depends on; a finished task with the same hash is not done again."""
+    labels = sorted([e.clip_id, e.split, e.track_id, str(e.label), e.start_seconds, str(e.seconds)] for e in data.examples)
+    facts = [task.name, task.kind, task.aggregate, task.labels, labels, extractor.encoder.fingerprint,
+             asdict(extractor.rule), asdict(settings.heads(task)), settings.feature_scaling,
+             settings.bootstrap_resamples, extractor.settings.feature_dtype]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def probe_task(task: Task, data: TaskData, extractor: Extractor, settings: ProbeSettings,
+               checkpoint: Path | None = None, on_epoch: Callable[[int, int], None] | None = None) -> Probed:
+    """Train every head of the grid, choose on validation, test the choice once.
+
+    `extractor` must hold the features of `data` (see `Extractor.extract`).
+    """
+    encoder = extractor.encoder
+    scaling = encoder.scaling if settings.feature_scaling == "auto" else settings.feature_scaling
+    problem = build_problem(task, data.examples, extractor, scaling)
+    head_settings = settings.heads(task)
+    trained = train_heads(problem, head_settings, settings.head_device, checkpoint, settings.checkpoint_seconds, on_epoch)
+    layers = layer_scores(trained)
+    chosen_layer = max(layers, key=lambda layer: layers[layer]["validation"])
+    rate = layers[chosen_layer]["learning_rate"]
+    chosen = [i for i, head in enumerate(trained.heads) if head.layer == chosen_layer and head.learning_rate == rate]
+    outputs = trained.predict(problem.test, chosen)
+    evaluation = _evaluate(task, data, extractor, problem, outputs, settings)
+    used = [example for example in data.examples if example.clip_id not in extractor.skipped]
+    skipped = {e.clip_id: extractor.skipped[e.clip_id] for e in data.examples if e.clip_id in extractor.skipped}
+    notes = list(data.notes)
+    if evaluation.details.get("absent_tags"):
+        notes.append(f"tags without test clips, left out of the means: {', '.join(evaluation.details['absent_tags'])}")
+    if skipped:
+        notes.append(f"{len(skipped)} clips left out, first {next(iter(skipped.items()))}")
+    result = {
+        "metrics": evaluation.metrics(np.random.default_rng(0)),
+        "primary_metric": task.primary_metric,
+        "layer": chosen_layer,
+        "learning_rate": rate,
+        "layers": layers,
+        "split_sizes": replace(data, examples=used).counts(),
+        "comparable_to": task.comparable_to if data.comparable else f"not {task.comparable_to}: {data.notes[-1]}",
+        "kind": task.kind,
+        "title": task.title,
+        "epochs": [int(trained.best_epoch[i]) for i in chosen],
+        "feature_scaling": scaling,
+        "skipped": skipped,
+        "notes": notes,
+        "details": evaluation.details,
+        "fingerprint": fingerprint(task, data, extractor, settings),
+    }
+    if task.primary_metric not in result["metrics"]:
+        raise UserError(f"task {task.name}: primary metric {task.primary_metric} is not one of {', '.join(result['metrics'])}")
+    return Probed(result, _predictions(problem, outputs, evaluation))
+
+
+def layer_scores(trained: TrainedHeads) -> dict[str, dict]:
+    """Per layer, the learning rate whose mean validation score over seeds is best, and that score."""
+    scores: dict[str, dict[float, list[float]]] = {}
+    for head, score in zip(trained.heads, trained.validation.tolist(), strict=True):
+        scores.setdefault(head.layer, {}).setdefault(head.learning_rate, []).append(score)
+    layers = {}
+    for layer, rates in scores.items():
+        rate = max(rates, key=lambda each: np.mean(rates[each]))
+        seeds = rates[rate]
+        layers[layer] = {"validation": float(np.mean(seeds)), "seeds": seeds, "learning_rate": rate}
+    return layers
+
+
+def _evaluate(task: Task, data: TaskData, extractor: Extractor, problem: Problem, outputs: torch.Tensor,
+              settings: ProbeSettings) -> Evaluation:
+    if task.kind != "beat":
+        return evaluate_test(problem, outputs, task.labels, settings.bootstrap_resamples)
+    from musicssl.probing.beat_decoding import beat_example, decode_tracks
+
+    examples = [e for e in data.examples if e.split == "test" and e.clip_id not in extractor.skipped]
+    reference = [[time - e.start_seconds for time in e.label] for e in examples]
+    frame_rate_hz = extractor.encoder.frame_rate_hz
+    activations = [torch.sigmoid(each[:, 0]).cpu().split(torch.bincount(problem.test.tracks).tolist()) for each in outputs]
+    beats = [decode_tracks(each, frame_rate_hz) for each in activations]
+    evaluation = evaluate_test(problem, outputs, task.labels, settings.bootstrap_resamples, beats, reference)
+    evaluation.details["beat_example"] = beat_example(examples[0].clip_id, activations[0][0], frame_rate_hz, reference[0],
+                                                      beats[0][0])
+    return evaluation
+
+
+def _predictions(problem: Problem, outputs: torch.Tensor, evaluation: Evaluation) -> dict[str, np.ndarray]:
+    """What a paired comparison of two models needs: both resampled the same tracks in the same order."""
+    tracks = np.array(problem.test.track_ids)
+    return {"track_ids": tracks} | {f"resampled/{name}": values for name, values in evaluation.resampled.items()}
