@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import threadpoolctl
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from musicssl.audio.bad_files import BadFiles
 from musicssl.audio.crops import StreamSettings
+from musicssl.audio.parallel import use_one_thread
 from musicssl.audio.sources import Source
 from musicssl.audio.stream import CropStream, StreamReport, StreamState, Waiting
 from musicssl.errors import UserError
@@ -93,7 +93,7 @@ class CropLoader:
             num_workers=self._num_workers,
             prefetch_factor=self._prefetch_factor,
             pin_memory=self._pin_memory and torch.cuda.is_available(),
-            worker_init_fn=_use_one_thread,
+            worker_init_fn=use_one_thread,
         )
 
     def _raise_nothing_usable(self) -> None:
@@ -167,12 +167,6 @@ class _WorkerStreams(IterableDataset):
             num_consumers=self._world_size * num_streams,
             state=self._states[stream],
         )
-
-
-def _use_one_thread(_worker: int) -> None:
-    """Workers share the machine among them; each uses one core."""
-    torch.set_num_threads(1)
-    threadpoolctl.threadpool_limits(1)
 
 
 def _differences(then: dict, now: dict) -> dict:

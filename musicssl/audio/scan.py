@@ -1,0 +1,138 @@
+"""`musicssl scan`: what a source holds, before hours are spent on it."""
+
+import argparse
+import hashlib
+import json
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from musicssl.audio.decode import AudioFile, AudioInfo, BadAudio
+from musicssl.audio.integrity import SILENCE_PEAK, check_complete, check_samples, is_silent
+from musicssl.audio.parallel import map_clips
+from musicssl.audio.sources import parse_sources
+from musicssl.audio.tables import Clip
+
+
+@dataclass(frozen=True)
+class ScannedClip:
+    """One clip after decoding it whole: its header, the seconds of silence in it and a hash of its samples."""
+
+    name: str
+    info: AudioInfo | None = None
+    silent_seconds: float = 0.0
+    content_hash: str = ""
+    damage: str | None = None
+
+
+def scan_clip(clip: Clip, silence_peak: float = SILENCE_PEAK) -> ScannedClip:
+    """Decode a clip in blocks. A second is silent when nothing in it is louder than `silence_peak`."""
+    content = hashlib.sha256()
+    silent_seconds = 0.0
+    try:
+        with AudioFile(clip.audio, clip.name) as file:
+            check_complete(file, clip.audio)
+            info, rate = file.info, file.info.sampling_rate
+            for block in file.blocks():
+                check_samples(clip.name, block)
+                content.update(block.tobytes())
+                parts = (block[start : start + rate] for start in range(0, len(block), rate))
+                silent_seconds += sum(len(part) for part in parts if is_silent(part, silence_peak)) / rate
+    except BadAudio as error:
+        return ScannedClip(clip.name, damage=error.reason)
+    damage = "silent" if silent_seconds > info.seconds - 0.5 / rate else None
+    return ScannedClip(clip.name, info, silent_seconds, content.hexdigest(), damage)
+
+
+def summarise(clips: Iterable[ScannedClip], min_seconds: float) -> dict:
+    """The report on a scan, ready for JSON. Damaged clips count towards nothing but the damaged."""
+    sound: list[ScannedClip] = []
+    damaged = []
+    copies = defaultdict(list)
+    for clip in clips:
+        if clip.damage:
+            damaged.append({"path": clip.name, "reason": clip.damage})
+            continue
+        sound.append(clip)
+        copies[clip.content_hash].append(clip.name)
+    seconds = [clip.info.seconds for clip in sound]
+    return {
+        "clips": len(sound) + len(damaged),
+        "usable_clips": len(sound),
+        "hours": sum(seconds) / 3600,
+        "seconds": {"shortest": min(seconds), "median": statistics.median(seconds), "longest": max(seconds)}
+        if seconds
+        else None,
+        "sampling_rates": _counts(clip.info.sampling_rate for clip in sound),
+        "channels": _counts(clip.info.channels for clip in sound),
+        "formats": _counts(f"{clip.info.format} {clip.info.subtype}" for clip in sound),
+        "silent_seconds": sum(clip.silent_seconds for clip in sound),
+        "short": {
+            "min_seconds": min_seconds,
+            "paths": [clip.name for clip in sound if clip.info.seconds < min_seconds],
+        },
+        "damaged": damaged,
+        "duplicates": [names for names in copies.values() if len(names) > 1],
+    }
+
+
+def _counts(values: Iterable) -> dict[str, int]:
+    return {str(value): count for value, count in Counter(values).most_common()}
+
+
+def format_report(report: dict) -> str:
+    """The report as a table."""
+    silence = report["silent_seconds"] / max(1e-9, report["hours"] * 3600)
+    rows = [
+        ("clips", f"{report['clips']}, of which {report['usable_clips']} can be used"),
+        ("hours", f"{report['hours']:.2f}"),
+    ]
+    if report["seconds"]:
+        rows.append(("seconds", ", ".join(f"{name} {value:.2f}" for name, value in report["seconds"].items())))
+    for title, key in (("sampling rates", "sampling_rates"), ("channels", "channels"), ("formats", "formats")):
+        rows.append((title, ", ".join(f"{value} ({count})" for value, count in report[key].items()) or "-"))
+    short, duplicates = report["short"], report["duplicates"]
+    rows += [
+        ("silence", f"{report['silent_seconds']:.0f} s ({silence:.1%})"),
+        (f"under {short['min_seconds']:g} s", str(len(short["paths"]))),
+        ("duplicates", f"{sum(len(names) - 1 for names in duplicates)} (in {len(duplicates)} groups)"),
+        ("damaged", str(len(report["damaged"]))),
+    ]
+    width = max(len(title) for title, _ in rows)
+    lines = [f"{title:<{width}}  {value}" for title, value in rows]
+    lines += [f"  damaged: {row['path']}: {row['reason']}" for row in report["damaged"]]
+    lines += [f"  same audio: {' = '.join(names)}" for names in duplicates]
+    return "\n".join(lines)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `musicssl scan`."""
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="folder, parquet or tar files, or Hub data set")
+    parser.add_argument("--json", metavar="FILE", help="also write the report as JSON")
+    parser.add_argument("--min_seconds", type=float, default=2.0, help="count clips that are shorter (default 2)")
+    parser.add_argument("--silence_peak", type=float, default=SILENCE_PEAK, help="loudest sample that is silence")
+    parser.add_argument("--num_workers", type=int, default=2, help="processes that decode (default 2)")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Scan and print the table."""
+    sources = parse_sources(arguments.sources)
+    function = partial(scan_clip, silence_peak=arguments.silence_peak)
+    scanned: list[ScannedClip] = []
+    with tqdm(total=sum(source.num_clips for source in sources), unit="clip", desc="scan") as progress:
+        for source in sources:
+            for clip in map_clips(source.table, np.arange(source.num_clips), function, arguments.num_workers):
+                scanned.append(clip)
+                progress.update()
+    report = {"sources": arguments.sources, **summarise(scanned, arguments.min_seconds)}
+    print(format_report(report))
+    if arguments.json:
+        path = Path(arguments.json)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
