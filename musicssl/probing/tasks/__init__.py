@@ -1,0 +1,45 @@
+"""The 13 tasks of arXiv:2307.05161, one file each, by name and in the order of its tables."""
+
+from musicssl.errors import UserError
+from musicssl.probing.tasks import (
+    emomusic,
+    giantsteps_key,
+    gtzan_genre,
+    gtzan_rhythm,
+    magnatagatune,
+    mtg_genre,
+    mtg_instrument,
+    mtg_moodtheme,
+    mtg_top50,
+    nsynth_instrument,
+    nsynth_pitch,
+    vocalset_singer,
+    vocalset_technique,
+)
+from musicssl.probing.tasks.base import Task
+
+TASKS: dict[str, Task] = {
+    module.TASK.name: module.TASK
+    for module in (
+        magnatagatune,
+        giantsteps_key,
+        gtzan_genre,
+        gtzan_rhythm,
+        emomusic,
+        nsynth_instrument,
+        nsynth_pitch,
+        vocalset_singer,
+        vocalset_technique,
+        mtg_instrument,
+        mtg_moodtheme,
+        mtg_genre,
+        mtg_top50,
+    )
+}
+
+
+def get_task(name: str) -> Task:
+    """The task called `name`; a UserError lists the names there are."""
+    if name not in TASKS:
+        raise UserError(f"--tasks {name}: choose among {', '.join(TASKS)}")
+    return TASKS[name]

@@ -1,5 +1,6 @@
 """What a probing task is made of: examples, facts of the data set, and the checks that keep it comparable."""
 
+import csv
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -44,12 +45,14 @@ class TaskData:
         examples: every usable clip.
         missing: files the annotations name but the disk lacks or holds empty, as paths in the data set.
         notes: what a reader of the scores must know, one sentence each.
+        problems: what the reader of the folder found to differ from the published data set.
         comparable: whether this is the published data set, whole.
     """
 
     examples: list[Example]
     missing: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
     comparable: bool = True
 
     def counts(self) -> dict[str, int]:
@@ -75,7 +78,8 @@ class Task:
         minimum_window_seconds: a last window shorter than this is dropped.
         aggregate: "track" averages window scores per `track_id`, "window" scores each window.
         epochs, patience, plateau_patience: training of the heads, in epochs.
-        published_counts: tracks per split; None where the published counts are unknown.
+        published_counts: tracks per split; None where none are published.
+        minimum_tracks: where none are published, fewer tracks than this cannot be the whole set.
         split_hash: `split_digest` of the published split; None where no list is published.
         licence, citation, source, layout: of the data set; `layout` is what must lie in its folder.
         comparable_to: whose numbers these are comparable to when the data set is whole.
@@ -103,6 +107,7 @@ class Task:
     window_seconds: float | None = 30.0
     minimum_window_seconds: float = 1.0
     aggregate: str = "track"
+    minimum_tracks: int = 0
     learning_rates: tuple[float, ...] = LEARNING_RATES
 
     def root(self, data_root: str | Path) -> Path:
@@ -140,13 +145,15 @@ class Task:
 
     def problems(self, data: TaskData) -> list[str]:
         """How `data` differs from the published data set, in words; empty when it does not."""
-        problems = []
+        problems = list(data.problems)
         if data.missing:
             problems.append(f"{len(data.missing)} clips missing, first {data.missing[0]}")
         counts = data.counts()
         if self.published_counts is not None and counts != dict(self.published_counts):
             found, published = (_slashed(each) for each in (counts, self.published_counts))
             problems.append(f"{found} tracks instead of {published}")
+        if sum(counts.values()) < self.minimum_tracks:
+            problems.append(f"{sum(counts.values())} tracks, the whole set has more than {self.minimum_tracks}")
         if self.split_hash is not None and split_digest(data.examples) != self.split_hash:
             problems.append("the split differs from the published one")
         return problems
@@ -162,12 +169,32 @@ def split_digest(examples: Iterable[Example]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def require_file(root: Path, relative: str, task: str, source: str) -> Path:
-    """`root / relative`, or a UserError that says where to get it."""
-    path = root / relative
-    if not path.is_file():
-        raise UserError(f"task {task}: {path} is missing; get it from {source}")
-    return path
+def require(root: Path, task: str, source: str, *relative: str) -> Path:
+    """The first of the `relative` files or folders (glob patterns) below `root`, or a UserError with the fix."""
+    for pattern in relative:
+        found = sorted(root.glob(pattern))
+        if found:
+            return found[0]
+    raise UserError(f"task {task}: {root / relative[0]} is missing; get it from {source}")
+
+
+def read_rows(path: Path, delimiter: str, columns: Iterable[str]) -> list[dict[str, str]]:
+    """Rows of a table with a header, names and values stripped (published tables have stray blanks and CRLF).
+
+    Cells beyond the header belong to the last column, still parted by `delimiter`.
+
+    Raises:
+        UserError: a column is absent.
+    """
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.reader(file, delimiter=delimiter)
+        header = [name.strip() for name in next(reader, [])]
+        absent = [column for column in columns if column not in header]
+        if absent:
+            raise UserError(f"{path}: no column {', '.join(absent)}; is this the distributed file?")
+        last = len(header) - 1
+        cells = ([cell.strip() for cell in row] for row in reader if row)
+        return [dict(zip(header, [*row[:last], delimiter.join(row[last:])], strict=False)) for row in cells]
 
 
 def keep_present(root: Path, examples: Iterable[Example]) -> TaskData:
@@ -175,7 +202,7 @@ def keep_present(root: Path, examples: Iterable[Example]) -> TaskData:
     present, missing = [], set()
     for example in examples:
         path = Path(example.audio)
-        # Three of MagnaTagATune's clips are distributed as empty files: a name alone proves nothing.
+        # A name alone proves nothing: archives hold empty files, and interrupted downloads leave them.
         if path.is_file() and path.stat().st_size > 0:
             present.append(example)
         else:

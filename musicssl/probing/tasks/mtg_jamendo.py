@@ -1,0 +1,77 @@
+"""MTG-Jamendo: tracks, official split 0 and tables, which four tagging tasks share (Bogdanov et al., 2019)."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from musicssl.errors import UserError
+from musicssl.probing.tasks.base import SPLITS, Example, TaskData, keep_present, read_rows, require
+
+SOURCE = (
+    "https://github.com/MTG/mtg-jamendo-dataset (tables: the repository; audio: its scripts/download/download.py "
+    "--dataset raw_30s --type audio-low)"
+)
+LICENCE = "tables CC BY-NC-SA 4.0; audio Creative Commons by track (audio_licenses.txt)"
+CITATION = "Bogdanov, Won, Tovstogan, Porter, Serra: The MTG-Jamendo dataset for automatic music tagging, ICML 2019"
+AUDIO_FOLDERS = ("audio-low", "raw_30s/audio-low", "raw_30s/audio", "audio", ".")
+
+
+def layout(subset: str) -> str:
+    """What must lie in the data set's folder for one of the four tables."""
+    return f"data/splits/split-0/autotagging_{subset}-{{train,validation,test}}.tsv, NN/NNNN.low.mp3 (or in audio-low)"
+
+
+def read_table(
+    root: Path, task: str, subset: str, labels: tuple[str, ...], published_hours: Mapping[str, float]
+) -> TaskData:
+    """Tracks of `autotagging_SUBSET` with the indices of their tags.
+
+    The tables end their lines with CRLF: unstripped, a track's last tag would be a class of its own.
+    """
+    tables = f"data/splits/split-0/autotagging_{subset}-{{}}.tsv"
+    indices = {label: index for index, label in enumerate(labels)}
+    rows, problems = [], []
+    for split in SPLITS:
+        relative = tables.format(split)
+        path = require(root, task, SOURCE, relative, f"mtg-jamendo-dataset*/{relative}")
+        table = read_rows(path, "\t", ("TRACK_ID", "ARTIST_ID", "PATH", "DURATION", "TAGS"))
+        rows += [(row, split) for row in table]
+        hours = sum(float(row["DURATION"]) for row in table) / 3600.0
+        if abs(hours - published_hours[split]) > 0.06:
+            problems.append(f"{path.name} has {hours:.1f} hours instead of {published_hours[split]}")
+    unknown = sorted({tag for row, _ in rows for tag in row["TAGS"].split("\t")} - set(labels))
+    if unknown:
+        raise UserError(f"task {task}: unknown tag {unknown[0]!r} in autotagging_{subset}; is this split-0?")
+    problems += _shared_artists(rows)
+    locate = _locator(root, [row["PATH"] for row, _ in rows])
+    data = keep_present(
+        root,
+        (
+            Example(
+                clip_id=row["TRACK_ID"],
+                audio=str(locate(row["PATH"])),
+                label=tuple(sorted(indices[tag] for tag in row["TAGS"].split("\t"))),
+                split=split,
+                track_id=row["TRACK_ID"],
+            )
+            for row, split in rows
+        ),
+    )
+    return TaskData(data.examples, data.missing, problems=problems)
+
+
+def _shared_artists(rows: list[tuple[dict, str]]) -> list[str]:
+    """The official splits share no artist."""
+    artists = {split: {row["ARTIST_ID"] for row, each in rows if each == split} for split in SPLITS}
+    shared = artists["test"] & (artists["train"] | artists["validation"])
+    return [f"{len(shared)} artists are in test and in training, first {min(shared)}"] if shared else []
+
+
+def _locator(root: Path, paths: list[str]):
+    """Find the folder and suffix of the audio once, from the first track that is there."""
+    for folder in AUDIO_FOLDERS:
+        if not (root / folder).is_dir():
+            continue
+        for suffix in (".low.mp3", ".mp3"):
+            if any((root / folder / path).with_suffix(suffix).is_file() for path in paths):
+                return lambda path, folder=folder, suffix=suffix: (root / folder / path).with_suffix(suffix)
+    return lambda path: (root / path).with_suffix(".low.mp3")
