@@ -40,12 +40,14 @@ class DataArguments:
     crop_seconds: float = _flag("length of the random crops", 30.0)
     # fairseq drops clips shorter than min_sample_size = 32000 samples.
     min_seconds: float = _flag("clips shorter than this are skipped", 2.0)
-    short_clips: Literal["drop", "batch"] = _flag("clips shorter than the crop: drop, or batch by length", "drop")
+    short_clips: Literal["drop", "own_length"] = _flag(
+        "clips shorter than the crop: drop, or batch those of equal length", "drop"
+    )
     channel_mode: Literal["mean", "left", "random"] = _flag("how stereo becomes mono", "mean")
     # 320 removes the +-80 sample jitter between labels and frames that the reference has.
     crop_start_multiple: int = _flag("crops start at multiples of so many samples", 1)
     num_workers: int = _flag("decoding processes per training process", 0)
-    shuffle_buffer: int = _flag("clips in the shuffle buffer of streamed sources", 1000)
+    buffer_clips: int = _flag("clips of shards are shuffled among so many neighbours", 1024)
     max_bad_fraction: float = _flag("stop when more than this share of the clips is damaged", 0.02)
 
 

@@ -26,7 +26,8 @@ def load_recipe(path: str | Path) -> dict[str, Any]:
 
 def _load(path: Path, extended_by: tuple[Path, ...]) -> dict[str, Any]:
     if path in extended_by:
-        raise UserError(f"{path}: the recipe extends itself; remove one 'extends' of {', '.join(map(str, extended_by))}")
+        chain = " -> ".join(str(one) for one in (*extended_by, path))
+        raise UserError(f"{path}: the recipe extends itself ({chain}); remove one 'extends'")
     if not path.is_file():
         near = ", ".join(sorted(entry.name for entry in path.parent.glob("*.yaml"))) or "no recipes there"
         raise UserError(f"--config: no recipe at {path}; in {path.parent}: {near}")

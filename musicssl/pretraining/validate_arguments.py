@@ -21,7 +21,7 @@ POSITIVE = (
     "adam_epsilon",
     "crop_start_multiple",
     "packing_devices",
-    "shuffle_buffer",
+    "buffer_clips",
     "max_nonfinite_updates",
     "divergence_updates",
     "kmeans_iterations",
@@ -92,7 +92,7 @@ def _validate_batch(arguments: Arguments) -> None:
 def _validate_schedule(arguments: Arguments) -> None:
     phases = arguments.schedule_phases
     if len(phases) != 3 or min(phases) < 0 or abs(sum(phases) - 1) > 1e-6:
-        raise UserError(f"--schedule_phases is {phases}: give three shares that add up to 1, for example 0.03 0.9 0.07")
+        raise UserError(f"--schedule_phases is {phases}: give three shares that add up to 1, like 0.03 0.9 0.07")
     if arguments.schedule == "polynomial" and arguments.warmup_updates >= arguments.max_updates:
         raise UserError(
             f"--warmup_updates {arguments.warmup_updates} is not below --max_updates {arguments.max_updates}: "
@@ -104,11 +104,12 @@ def _validate_schedule(arguments: Arguments) -> None:
 def _validate_labels(arguments: Arguments) -> None:
     for entry in arguments.iterations:
         if not isinstance(yaml.safe_load(entry), dict):
-            raise UserError(f"--iterations: {entry} is not a mapping like {{features: mfcc39, clusters: 500, updates: 9}}")
+            example = "{features: mfcc39, clusters: 500, updates: 250000}"
+            raise UserError(f"--iterations: {entry} is not a mapping like {example}")
     if arguments.iterations:
         return
     if not arguments.label_features:
-        raise UserError("--label_features is missing: musicHuBERT needs labels, for example mfcc39 (with --num_clusters 500)")
+        raise UserError("--label_features is missing: musicHuBERT needs labels, say mfcc39 with --num_clusters 500")
     if len(arguments.num_clusters) != len(arguments.label_features):
         raise UserError(
             f"--num_clusters has {len(arguments.num_clusters)} numbers for {len(arguments.label_features)} "

@@ -1,0 +1,33 @@
+"""One look for every picture of the project, drawn without a display."""
+
+from musicssl.errors import UserError
+
+STYLE = {
+    "figure.dpi": 150,
+    "savefig.bbox": "tight",
+    "font.size": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "grid.linewidth": 0.5,
+    "lines.linewidth": 1.2,
+    "legend.frameon": False,
+}
+
+
+def load_pyplot():
+    """matplotlib's pyplot in our style, on the Agg backend.
+
+    Raises:
+        UserError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib
+    except ImportError:
+        raise UserError('pictures need matplotlib: pip install "music2vec-musichubert[plots]"') from None
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    pyplot.rcParams.update(STYLE)
+    return pyplot

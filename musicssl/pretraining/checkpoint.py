@@ -1,0 +1,172 @@
+"""Checkpoints: written aside and renamed, so that one that exists is whole.
+
+    runs/NAME/
+      config.json  model.safetensors  preprocessor_config.json  recipe.yaml    the newest checkpoint's, hard-linked
+      metrics.jsonl
+      checkpoint-000400/
+        config.json  model.safetensors  preprocessor_config.json  recipe.yaml  the model, head and teacher included
+        optimizer.pt                                                           AdamW's moments and steps
+        trainer_state.json                                                     update, health, metrics so far, geometry
+        process-00000.pt ...                                                   each process's place in the stream
+
+Masks and dropout need no state: they are functions of the update (see `randomness`).
+"""
+
+import errno
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from musicssl.errors import UserError
+
+NAME = re.compile(r"checkpoint-(\d{6,})$")
+ROOT_FILES = ("config.json", "model.safetensors", "preprocessor_config.json", "recipe.yaml")
+STATE_FILE = "trainer_state.json"
+
+
+def checkpoint_path(output_dir: Path, update: int) -> Path:
+    return output_dir / f"checkpoint-{update:06d}"
+
+
+def list_checkpoints(output_dir: Path) -> list[Path]:
+    """Whole checkpoints, oldest first."""
+    found = [path for path in output_dir.glob("checkpoint-*") if NAME.search(path.name) and path.is_dir()]
+    return sorted(found, key=lambda path: int(NAME.search(path.name).group(1)))
+
+
+def find_checkpoint(output_dir: Path, resume: str) -> Path | None:
+    """The checkpoint that --resume means, or None to start afresh.
+
+    Raises:
+        UserError: the directory is no checkpoint, or --resume none would mix a new run into an old one.
+    """
+    existing = list_checkpoints(output_dir)
+    if resume == "auto":
+        return existing[-1] if existing else None
+    if resume == "none":
+        if existing:
+            raise UserError(
+                f"--resume none, but {output_dir} holds a run up to {existing[-1].name}: "
+                "choose another --output_dir, or --resume auto to go on"
+            )
+        return None
+    chosen = Path(resume)
+    if not (chosen / STATE_FILE).is_file():
+        raise UserError(f"--resume {resume}: no checkpoint there; give auto, none or a directory checkpoint-NNNNNN")
+    return chosen
+
+
+def read_state(checkpoint: Path) -> dict[str, Any]:
+    """The trainer's state of a checkpoint.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    try:
+        return json.loads((checkpoint / STATE_FILE).read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{checkpoint / STATE_FILE} cannot be read ({error}); try another checkpoint") from error
+
+
+def process_file(checkpoint: Path, rank: int) -> Path:
+    return checkpoint / f"process-{rank:05d}.pt"
+
+
+class CheckpointWriter:
+    """Writes one checkpoint aside, in steps that several processes may share, and publishes it at the end."""
+
+    def __init__(self, output_dir: Path, update: int):
+        self.final = checkpoint_path(output_dir, update)
+        self.aside = output_dir / f".{self.final.name}.partial"
+
+    def begin(self) -> None:
+        """By the main process, before any other writes."""
+        shutil.rmtree(self.aside, ignore_errors=True)
+        self.aside.mkdir(parents=True)
+
+    def publish(self) -> None:
+        """By the main process, after all have written: rename, then make the run's root point to the newest."""
+        for path in self.aside.iterdir():
+            _flush_to_disk(path)
+        if self.final.exists():
+            shutil.rmtree(self.final)
+        os.replace(self.aside, self.final)
+        for name in ROOT_FILES:
+            _link(self.final / name, self.final.parent / name)
+
+    def abandon(self) -> None:
+        shutil.rmtree(self.aside, ignore_errors=True)
+
+
+def remove_partial(output_dir: Path) -> None:
+    """Clear what a killed process left half-written."""
+    for path in output_dir.glob(".checkpoint-*.partial"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def remove_old(output_dir: Path, keep: int, best: str | None) -> None:
+    """Delete all but the newest `keep` checkpoints and the one named `best`."""
+    for path in list_checkpoints(output_dir)[:-keep]:
+        if path.name != best:
+            shutil.rmtree(path)
+
+
+def write_json(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, indent=1))
+
+
+def save_tensors(path: Path, content: Any) -> None:
+    with path.open("wb") as file:
+        torch.save(content, file)
+
+
+def load_tensors(path: Path) -> Any:
+    """Read tensors and plain values; never executes code from the file.
+
+    Raises:
+        UserError: missing or damaged.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for a damaged file
+        raise UserError(f"{path} cannot be read ({error}); resume from another checkpoint") from error
+
+
+def try_to_write(write: Callable[[], None], where: Path) -> str:
+    """Call `write`; '' when it worked, else what to tell the user (a full or read-only disk must not lose the run)."""
+    try:
+        write()
+    except Exception as error:  # OSError from Python, but RuntimeError and SafetensorError from the libraries
+        full = is_disk_full(error) or shutil.disk_usage(where).free < 1 << 20
+        reason = "the disk is full" if full else f"{type(error).__name__}: {error}"
+        return f"cannot write {where}: {reason}"
+    return ""
+
+
+def is_disk_full(error: BaseException) -> bool:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return any(sign in str(error) for sign in ("No space left", "os error 28", "code: 28", "Disk quota"))
+
+
+def _flush_to_disk(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _link(source: Path, target: Path) -> None:
+    """Point `target` at `source`'s content, atomically; a copy where the file system has no hard links."""
+    aside = target.with_name(f".{target.name}.partial")
+    aside.unlink(missing_ok=True)
+    try:
+        os.link(source, aside)
+    except OSError:
+        shutil.copyfile(source, aside)
+    os.replace(aside, target)
+    aside.unlink(missing_ok=True)  # rename does nothing when both already are the same file

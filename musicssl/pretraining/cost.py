@@ -1,0 +1,104 @@
+"""What an update costs: floating point operations, parameters, memory.
+
+One multiply-add counts as two operations. Shapes: N samples of a crop, T frames, L layers, D width.
+"""
+
+import time
+from dataclasses import dataclass
+
+import torch
+from transformers import PreTrainedConfig, PreTrainedModel
+
+BYTES_FP32 = 4
+# Per trainable parameter: weight, gradient and two AdamW moments, all fp32.
+BYTES_PER_PARAMETER = 4 * BYTES_FP32
+# Tensors kept for the backward pass, in units of one tensor of the layer's width: fitted to measured peaks of the
+# base models (attention input, q, k, v, context, two norms, feed-forward in and out at 4 x width, dropout masks).
+KEPT_PER_LAYER = 18
+KEPT_PER_CONVOLUTION = 3
+
+
+@dataclass(frozen=True)
+class UpdateCost:
+    """Floating point operations for one crop; forward alone and with what training adds."""
+
+    forward_flops: float
+    training_flops: float
+
+
+def frames_per_crop(config: PreTrainedConfig, num_samples: int) -> list[int]:
+    """Output lengths of the convolutions for a crop of `num_samples`; the last is T."""
+    lengths = []
+    for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
+        num_samples = (num_samples - kernel) // stride + 1
+        lengths.append(num_samples)
+    return lengths
+
+
+def crop_cost(config: PreTrainedConfig, num_samples: int) -> UpdateCost:
+    """Cost of one crop through the encoder: forward, and a training step of it.
+
+    A backward pass is twice the forward pass, less the gradient of the waveform that nobody needs; music2vec adds
+    the teacher's transformer. Heads are left out (below 0.3%).
+    """
+    lengths = frames_per_crop(config, num_samples)
+    frames, width, layers = lengths[-1], config.hidden_size, config.num_hidden_layers
+    channels = [1, *config.conv_dim]
+    convolutions = [
+        2 * kernel * channels[i] * channels[i + 1] * lengths[i] for i, kernel in enumerate(config.conv_kernel)
+    ]
+    projection = 2 * channels[-1] * width * frames
+    # data2vec: `num_conv_pos_embeddings` blocks of kernel `conv_pos_kernel_size`; HuBERT: one of that many taps.
+    is_data2vec = hasattr(config, "conv_pos_kernel_size")
+    taps = config.num_conv_pos_embeddings * (config.conv_pos_kernel_size if is_data2vec else 1)
+    position_frames = frames if is_data2vec else frames + 1
+    position = 2 * width * (width // config.num_conv_pos_embedding_groups) * taps * position_frames
+    linear = layers * 2 * (4 * width**2 + 2 * width * config.intermediate_size) * frames
+    attention = layers * 4 * width * frames**2
+    transformer = position + linear + attention
+    forward = sum(convolutions) + projection + transformer
+    teacher = transformer if is_data2vec else 0
+    return UpdateCost(forward, 3 * forward - convolutions[0] + teacher)
+
+
+def count_parameters(model: PreTrainedModel) -> dict[str, int]:
+    """Parameters of the encoder, of what only pre-training needs, and of the teacher."""
+    total = sum(parameter.numel() for parameter in model.parameters())
+    encoder = sum(parameter.numel() for parameter in model.base_model.parameters())
+    teacher = sum(parameter.numel() for parameter in model.parameters() if not parameter.requires_grad)
+    return {"encoder": encoder, "head": total - encoder - teacher, "teacher": teacher}
+
+
+def estimate_memory_bytes(
+    config: PreTrainedConfig, parameters: dict[str, int], num_samples: int, clips: int, half: bool, checkpointing: bool
+) -> float:
+    """Rough peak memory of a training process: parameters and what a micro-batch keeps for its backward pass."""
+    lengths = frames_per_crop(config, num_samples)
+    size = 2 if half else BYTES_FP32
+    convolutions = sum(dim * length for dim, length in zip(config.conv_dim, lengths, strict=True))
+    layer = lengths[-1] * config.hidden_size
+    if checkpointing:
+        kept = layer * config.num_hidden_layers + KEPT_PER_LAYER * layer
+        kept += convolutions + KEPT_PER_CONVOLUTION * config.conv_dim[0] * lengths[0]
+    else:
+        kept = KEPT_PER_LAYER * layer * config.num_hidden_layers + KEPT_PER_CONVOLUTION * convolutions
+    weights = BYTES_PER_PARAMETER * (parameters["encoder"] + parameters["head"]) + BYTES_FP32 * parameters["teacher"]
+    return weights + kept * size * clips
+
+
+def measure_peak_flops(device: torch.device, dtype: torch.dtype, repeats: int = 5) -> float:
+    """Operations per second of a large matrix product on `device`: what the utilisation is a share of."""
+    size = 8192 if device.type == "cuda" else 1024
+    a = torch.randn(size, size, device=device, dtype=dtype)
+    b = torch.randn(size, size, device=device, dtype=dtype)
+    seconds = min(_time_product(a, b) for _ in range(repeats))
+    return 2 * size**3 / seconds
+
+
+def _time_product(a: torch.Tensor, b: torch.Tensor) -> float:
+    synchronise = torch.cuda.synchronize if a.is_cuda else lambda: None
+    synchronise()
+    start = time.perf_counter()
+    a @ b
+    synchronise()
+    return time.perf_counter() - start

@@ -1,0 +1,91 @@
+"""Continued pre-training: start from our checkpoints or from published speech and music encoders.
+
+Published encoders share our architectures: facebook/data2vec-audio-base and m-a-p/music2vec-v1 are `data2vec-audio`,
+facebook/hubert-base-ls960 is `hubert`, m-a-p/MERT-v0 is HuBERT under a model type of its own (`mert_model`).
+"""
+
+import logging
+from typing import Any
+
+from transformers import PreTrainedConfig, PreTrainedModel
+
+from musicssl.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+SAME_ARCHITECTURE = {
+    "music2vec": ("music2vec", "data2vec-audio"),
+    "musichubert": ("musichubert", "hubert", "mert_model"),
+}
+# What decides the shapes and meaning of weights; the rest (dropouts, teacher, labels) is the recipe's.
+ARCHITECTURE_KEYS = (
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "hidden_act",
+    "layer_norm_eps",
+    "feat_extract_norm",
+    "feat_extract_activation",
+    "feat_proj_layer_norm",
+    "conv_dim",
+    "conv_kernel",
+    "conv_stride",
+    "conv_bias",
+    "conv_pos_kernel_size",
+    "num_conv_pos_embeddings",
+    "num_conv_pos_embedding_groups",
+    "do_stable_layer_norm",
+)
+# Parts that only pre-training has, so an encoder's checkpoint may lack them.
+PRETRAINING_PARTS = ("teacher.", "final_proj.", "heads.", "auxiliary_head.")
+
+
+def published_architecture(source: str, model: str) -> dict[str, Any]:
+    """The settings of `source` (directory or Hub id) that its weights depend on.
+
+    Raises:
+        UserError: it cannot be read, or is another architecture.
+    """
+    try:
+        settings, _ = PreTrainedConfig.get_config_dict(source)
+    except (OSError, ValueError) as error:
+        raise UserError(f"--init_from {source}: no configuration there ({_first_line(error)})") from error
+    model_type = settings.get("model_type")
+    if model_type not in SAME_ARCHITECTURE[model]:
+        raise UserError(
+            f"--init_from {source} is a '{model_type}': {model} can start from {', '.join(SAME_ARCHITECTURE[model])}"
+        )
+    if model_type == "mert_model" and settings.get("feature_extractor_cqt"):
+        raise UserError(f"--init_from {source} takes a CQT as a second input, which {model} has not; use MERT-v0")
+    return {key: settings[key] for key in ARCHITECTURE_KEYS if key in settings}
+
+
+def load_initial_weights(
+    model_class: type[PreTrainedModel], config: PreTrainedConfig, source: str
+) -> PreTrainedModel:
+    """The pre-training model with the encoder of `source`, and its heads where they fit; the rest is fresh.
+
+    Raises:
+        UserError: weights of the encoder are missing, or shapes disagree.
+    """
+    try:
+        model, report = model_class.from_pretrained(
+            source, config=config, dtype="float32", output_loading_info=True, ignore_mismatched_sizes=True
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"--init_from {source}: weights cannot be read ({_first_line(error)})") from error
+    absent = sorted({*report["missing_keys"], *(entry[0] for entry in report["mismatched_keys"])})
+    of_encoder = [key for key in absent if not key.startswith(PRETRAINING_PARTS)]
+    if of_encoder:
+        raise UserError(
+            f"--init_from {source}: {len(of_encoder)} encoder weights are missing or of another shape, "
+            f"first {of_encoder[0]}"
+        )
+    fresh = sorted({key.split(".")[0] for key in absent})
+    logger.info("started from %s; fresh: %s", source, ", ".join(fresh) or "nothing")
+    return model
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

@@ -1,0 +1,40 @@
+"""SIGTERM (preemption) and Ctrl-C ask for a checkpoint and a clean end; a second Ctrl-C ends at once."""
+
+import signal
+import time
+from types import FrameType
+
+import torch
+from accelerate import Accelerator
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# One Ctrl-C reaches a process twice: from the terminal, and passed on by the launcher.
+SAME_KEYSTROKE_SECONDS = 2.0
+
+
+class StopRequest:
+    """While entered, remembers SIGTERM or SIGINT instead of dying of it."""
+
+    def __init__(self):
+        self.received: str | None = None
+        self._received_at = 0.0
+        self._previous = {}
+
+    def __enter__(self) -> "StopRequest":
+        self._previous = {number: signal.signal(number, self._remember) for number in SIGNALS}
+        return self
+
+    def __exit__(self, *exception) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _remember(self, number: int, frame: FrameType | None) -> None:
+        if self.received is None:
+            self.received, self._received_at = signal.Signals(number).name, time.monotonic()
+        elif number == signal.SIGINT and time.monotonic() - self._received_at > SAME_KEYSTROKE_SECONDS:
+            raise KeyboardInterrupt
+
+    def anywhere(self, accelerator: Accelerator) -> bool:
+        """Whether any process was asked to stop; all processes call it and get the same answer."""
+        flag = torch.tensor(float(self.received is not None), device=accelerator.device)
+        return bool(accelerator.reduce(flag, "sum").item())

@@ -1,0 +1,192 @@
+"""The training loop: one for both models, from the first update (or a checkpoint's) to the last.
+
+    while updates remain:
+        gradients of one update  ->  finite? step  ->  guards  ->  row, validation, checkpoint when due
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from musicssl.audio.loader import CropLoader
+from musicssl.pretraining.arguments import Arguments
+from musicssl.pretraining.checkpoint import remove_old
+from musicssl.pretraining.geometry import BatchGeometry
+from musicssl.pretraining.health import HealthMonitor
+from musicssl.pretraining.interruption import StopRequest
+from musicssl.pretraining.metrics_log import MetricsLog, MetricWindow, ProgressBar
+from musicssl.pretraining.objectives import Objective, label_perplexities
+from musicssl.pretraining.saving import save_checkpoint
+from musicssl.pretraining.update import UpdateResult, compute_gradients, mean_metrics
+from musicssl.pretraining.validation import Validator
+
+
+@dataclass
+class TrainingRun:
+    """All that a run consists of; what changes while it runs is in the second half and in every checkpoint."""
+
+    arguments: Arguments
+    accelerator: Accelerator
+    output_dir: Path
+    model: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    schedule: Callable[[int], float]
+    objective: Objective
+    loader: CropLoader
+    validator: Validator | None
+    geometry: BatchGeometry
+    flops_per_update: float
+    peak_flops: float
+    feature_extractor: Any
+    log: MetricsLog
+    after_checkpoint: Callable[[Path, int], None] | None
+
+    health: HealthMonitor
+    window: MetricWindow = field(default_factory=MetricWindow)
+    update: int = 0
+    epoch: int = 0
+    best_checkpoint: str | None = None
+    best_loss: float | None = None
+
+
+class Stopwatch:
+    """Wall time and time spent waiting for data, since the last row."""
+
+    def __init__(self):
+        self.reset()
+
+    def reset(self) -> None:
+        self.start = time.perf_counter()
+        self.waited = 0.0
+        self.updates = 0
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self.start
+
+
+def run_updates(run: TrainingRun) -> bool:
+    """Train to the last update; False when a signal asked to stop before it.
+
+    Raises:
+        UnhealthyRun: a health guard stopped the run.
+        UserError: a checkpoint could not be written, or too much of the data is damaged.
+    """
+    arguments = run.arguments
+    stopwatch = Stopwatch()
+    batches = _timed(run, stopwatch)
+    bar = ProgressBar(run.accelerator, run.update, arguments.max_updates)
+    with StopRequest() as stop:
+        while run.update < arguments.max_updates:
+            result = _one_update(run, batches)
+            stopwatch.updates += 1
+            bar.advance(result.loss, _audio_rate(run, stopwatch))
+            is_last = run.update == arguments.max_updates
+            if run.update % arguments.log_every == 0 or is_last:
+                _write_row(run, result, stopwatch)
+                stopwatch.reset()
+            stop_now = stop.anywhere(run.accelerator)
+            checkpoint_due = run.update % arguments.checkpoint_every == 0 or is_last
+            if run.validator and (run.update % arguments.validate_every == 0 or checkpoint_due):
+                validation_loss = _validate(run)
+            if checkpoint_due or stop_now:
+                _checkpoint(run, validation_loss if run.validator and checkpoint_due else None)
+            if stop_now and not is_last:
+                bar.note(f"stopped by {stop.received or 'another process'} at update {run.update}, and saved")
+                break
+    bar.close()
+    return run.update == arguments.max_updates
+
+
+def _one_update(run: TrainingRun, batches: Iterator[dict[str, Any]]) -> UpdateResult:
+    """Gradients, guards, step; `run.update` is then the number of updates done."""
+    arguments = run.arguments
+    learning_rate = arguments.learning_rate * run.schedule(run.update)
+    for group in run.optimizer.param_groups:
+        group["lr"] = learning_rate
+    result = compute_gradients(
+        run.model,
+        run.objective,
+        run.accelerator,
+        batches,
+        run.geometry.accumulation,
+        run.update,
+        arguments.seed,
+        arguments.max_grad_norm,
+        **_forward_options(run),
+    )
+    is_finite = run.health.check_finite(run.update, result.loss, result.grad_norm)
+    if is_finite:
+        run.optimizer.step()
+        run.window.add(result.metrics)
+    run.optimizer.zero_grad(set_to_none=True)
+    run.update += 1
+    if is_finite:
+        run.health.check_update(run.update, mean_metrics(result.metrics))
+    return result
+
+
+def _forward_options(run: TrainingRun) -> dict[str, Any]:
+    """musicHuBERT names unmasked frames only for the row: their logits would cost a share of every update."""
+    if run.arguments.model != "musichubert":
+        return {}
+    return {"count_unmasked": (run.update + 1) % run.arguments.log_every == 0}
+
+
+def _write_row(run: TrainingRun, result: UpdateResult, stopwatch: Stopwatch) -> None:
+    accelerator, geometry = run.accelerator, run.geometry
+    row = {"update": run.update, **mean_metrics(run.window.totals)}
+    perplexities = label_perplexities(run.objective, accelerator)
+    row |= perplexities
+    row |= {
+        "learning_rate": run.optimizer.param_groups[0]["lr"],
+        "grad_norm": result.grad_norm,
+        "epoch": run.epoch,
+        "audio_hours": run.update * geometry.audio_seconds_per_update / 3600,
+        "health/skipped_updates": run.health.state.skipped_updates,
+        "data/damaged_clips": run.loader.bad_files.num_damaged,
+        "perf/audio_seconds_per_second": _audio_rate(run, stopwatch),
+        "perf/mfu": run.flops_per_update * stopwatch.updates / stopwatch.seconds / run.peak_flops,
+        "perf/data_wait_share": stopwatch.waited / stopwatch.seconds,
+    }
+    if accelerator.device.type == "cuda":
+        row["perf/memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
+    run.log.write(row)
+    run.window = MetricWindow()
+    run.objective.reset_label_counts()
+    run.health.check_labels(run.update, perplexities)
+
+
+def _audio_rate(run: TrainingRun, stopwatch: Stopwatch) -> float:
+    return run.geometry.audio_seconds_per_update * stopwatch.updates / stopwatch.seconds
+
+
+def _validate(run: TrainingRun) -> float:
+    metrics = run.validator.evaluate(run.model)
+    run.log.write({"update": run.update, **{f"validation/{name}": value for name, value in metrics.items()}})
+    return next(iter(metrics.values()))
+
+
+def _checkpoint(run: TrainingRun, validation_loss: float | None) -> None:
+    path = save_checkpoint(run, validation_loss)
+    run.health.last_checkpoint = path
+    if run.accelerator.is_main_process:
+        remove_old(run.output_dir, run.arguments.keep_checkpoints, run.best_checkpoint)
+        if run.after_checkpoint:
+            run.after_checkpoint(path, run.update)
+
+
+def _timed(run: TrainingRun, stopwatch: Stopwatch) -> Iterator[dict[str, Any]]:
+    """The stream's batches, with the time spent waiting for them added up."""
+    stream = iter(run.loader)
+    while True:
+        start = time.perf_counter()
+        batch = next(stream)
+        stopwatch.waited += time.perf_counter() - start
+        run.epoch = batch["epoch"]
+        yield batch

@@ -1,0 +1,206 @@
+"""Train one model from arguments: build everything, resume if there is something to resume, loop, draw the curves."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from safetensors.torch import load_file
+from transformers import PreTrainedModel
+
+from musicssl.audio.crops import StreamSettings
+from musicssl.audio.loader import CropLoader
+from musicssl.audio.sources import parse_sources
+from musicssl.errors import UserError
+from musicssl.pretraining import building, checkpoint, saving
+from musicssl.pretraining.arguments import Arguments
+from musicssl.pretraining.cost import crop_cost, measure_peak_flops
+from musicssl.pretraining.health import HealthMonitor
+from musicssl.pretraining.loop import TrainingRun, run_updates
+from musicssl.pretraining.metrics_log import MetricsLog
+from musicssl.pretraining.micro_batch import choose_geometry
+from musicssl.pretraining.objectives import Music2VecObjective, MusicHubertObjective, Objective
+from musicssl.pretraining.optimizer import make_optimizer
+from musicssl.pretraining.recipes import write_recipe
+from musicssl.pretraining.resuming import check_same_run
+from musicssl.pretraining.schedules import make_schedule
+from musicssl.pretraining.training_curves import plot_training
+from musicssl.pretraining.validation import Validator
+
+AfterCheckpoint = Callable[[Path, int], None]
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """Where the model is, how far it got, and whether that is the end."""
+
+    output_dir: Path
+    update: int
+    finished: bool
+
+
+def train(
+    arguments: Arguments, accelerator: Accelerator, after_checkpoint: AfterCheckpoint | None = None
+) -> TrainingResult:
+    """Pre-train one model into `arguments.output_dir`; every process calls it.
+
+    Args:
+        after_checkpoint: called on the main process with each new checkpoint and its update.
+
+    Raises:
+        UserError: something given cannot be used, or a health guard stopped the run (`UnhealthyRun`).
+    """
+    output_dir = building.run_directory(arguments)
+    source = checkpoint.find_checkpoint(output_dir, arguments.resume)
+    if source:
+        check_same_run(arguments, accelerator.num_processes, source)
+    if source and checkpoint.read_state(source)["update"] >= arguments.max_updates:
+        accelerator.print(f"{output_dir} already has all {arguments.max_updates} updates")
+        return TrainingResult(output_dir, arguments.max_updates, finished=True)
+
+    run = _build(arguments, accelerator, output_dir, source, after_checkpoint)
+    accelerator.print(
+        f"{arguments.recipe_name or arguments.model}: {run.geometry}; updates {run.update} to {arguments.max_updates}"
+    )
+    try:
+        finished = run_updates(run)
+    finally:
+        accelerator.end_training()
+        if accelerator.is_main_process and run.log.path.stat().st_size:
+            plot_training(run.log.path, output_dir / "training.png", arguments.recipe_name or arguments.model)
+    return TrainingResult(output_dir, run.update, finished)
+
+
+def _build(
+    arguments: Arguments,
+    accelerator: Accelerator,
+    output_dir: Path,
+    source: Path | None,
+    after_checkpoint: AfterCheckpoint | None,
+) -> TrainingRun:
+    """Everything the loop needs, at the state of checkpoint `source` if there is one."""
+    sources = parse_sources(arguments.train_data)
+    validation_sources = parse_sources(arguments.validation_data) if arguments.validation_data else None
+    building.check_crop(arguments, building.build_config(arguments))
+    labeller = None
+    if arguments.model == "musichubert":
+        from musicssl.pretraining.label_fitting import prepare_labeller
+
+        labeller = prepare_labeller(arguments, accelerator)
+
+    config = building.build_config(arguments, labeller.config_fields() if labeller else None)
+    model = building.build_model(arguments, config)
+    if source:
+        model.load_state_dict(_model_state(source))
+    model.to(accelerator.device)
+    geometry = choose_geometry(arguments, accelerator, model)
+    peak_flops = measure_peak_flops(accelerator.device, _compute_dtype(accelerator))
+    num_samples = round(arguments.crop_seconds * config.sampling_rate)
+    flops = crop_cost(config, num_samples).training_flops * geometry.clips_per_update
+
+    state = checkpoint.read_state(source) if source else {}
+    if accelerator.is_main_process:
+        checkpoint.remove_partial(output_dir)
+        write_recipe(arguments, output_dir / "recipe.yaml")
+    objective = _build_objective(model, arguments, accelerator, labeller)
+    optimizer = make_optimizer(
+        model,
+        arguments.learning_rate,
+        (arguments.adam_beta1, arguments.adam_beta2),
+        arguments.adam_epsilon,
+        arguments.weight_decay,
+    )
+    prepared_model, prepared_optimizer = accelerator.prepare(model, optimizer)
+    loader = CropLoader(
+        sources, _stream_settings(arguments, config.sampling_rate), geometry.micro_batch_clips,
+        accelerator.process_index, accelerator.num_processes, arguments.num_workers,
+        pin_memory=accelerator.device.type == "cuda", bad_files=output_dir / "bad_files.jsonl",
+    )  # fmt: skip
+    run = TrainingRun(
+        arguments=arguments,
+        accelerator=accelerator,
+        output_dir=output_dir,
+        model=prepared_model,
+        optimizer=prepared_optimizer,
+        schedule=_build_schedule(arguments),
+        objective=objective,
+        loader=loader,
+        validator=None,
+        geometry=geometry,
+        flops_per_update=flops,
+        peak_flops=peak_flops * accelerator.num_processes,
+        feature_extractor=building.build_feature_extractor(arguments, config),
+        log=_open_log(arguments, accelerator, output_dir, source, state),
+        after_checkpoint=after_checkpoint,
+        health=HealthMonitor(arguments, state.get("health")),
+    )
+    if validation_sources:
+        settings = _stream_settings(arguments, config.sampling_rate, epochs=1, shuffle=False)
+        held_out = CropLoader(
+            validation_sources, settings, geometry.micro_batch_clips, accelerator.process_index,
+            accelerator.num_processes, arguments.num_workers, bad_files=output_dir / "bad_validation_files.jsonl",
+        )  # fmt: skip
+        own_objective = _build_objective(model, arguments, accelerator, labeller and labeller.on_the_fly)
+        run.validator = Validator(held_out, own_objective, accelerator, arguments.seed, arguments.validation_clips)
+    if source:
+        saving.restore(run, source)
+    return run
+
+
+def _build_objective(model: PreTrainedModel, arguments: Arguments, accelerator: Accelerator, labeller) -> Objective:
+    normalizes = building.normalizes(arguments)
+    if arguments.model == "music2vec":
+        return Music2VecObjective(model, arguments, normalizes, accelerator.device)
+    return MusicHubertObjective(model, arguments, normalizes, accelerator.device, labeller)
+
+
+def _build_schedule(arguments: Arguments) -> Callable[[int], float]:
+    """The factor of the peak learning rate at each update."""
+    if arguments.schedule == "polynomial":
+        return make_schedule("polynomial", arguments.max_updates, arguments.warmup_updates)
+    warmup_share, hold_share, _ = arguments.schedule_phases
+    warmup, hold = int(warmup_share * arguments.max_updates), int(hold_share * arguments.max_updates)
+    return make_schedule("tri_stage", arguments.max_updates, warmup, hold)
+
+
+def _stream_settings(arguments: Arguments, sampling_rate: int, **options) -> StreamSettings:
+    return StreamSettings(
+        seed=arguments.seed,
+        sampling_rate=sampling_rate,
+        crop_seconds=arguments.crop_seconds,
+        min_seconds=arguments.min_seconds,
+        short_clips=arguments.short_clips,
+        channel_mode=arguments.channel_mode,
+        start_multiple=arguments.crop_start_multiple,
+        buffer_clips=arguments.buffer_clips,
+        max_bad_fraction=arguments.max_bad_fraction,
+        **options,
+    )
+
+
+def _open_log(
+    arguments: Arguments, accelerator: Accelerator, output_dir: Path, source: Path | None, state: dict
+) -> MetricsLog:
+    path = output_dir / "metrics.jsonl"
+    if source and source.parent.resolve() != output_dir.resolve() and accelerator.is_main_process:
+        path.write_bytes((source.parent / "metrics.jsonl").read_bytes())
+    if arguments.log_with:
+        accelerator.init_trackers(arguments.recipe_name or arguments.model, _tracked(arguments))
+    return MetricsLog(path, accelerator, state.get("metrics_bytes", 0))
+
+
+def _tracked(arguments: Arguments) -> dict:
+    """Hyper-parameters in the few types that every tracker takes."""
+    return {key: value for key, value in vars(arguments).items() if isinstance(value, (bool, int, float, str))}
+
+
+def _model_state(source: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(source / "model.safetensors")
+    except Exception as error:  # safetensors raises its own kinds for a damaged file
+        raise UserError(f"{source / 'model.safetensors'} cannot be read ({error}); try another checkpoint") from error
+
+
+def _compute_dtype(accelerator: Accelerator) -> torch.dtype:
+    return torch.bfloat16 if accelerator.mixed_precision == "bf16" else torch.float32

@@ -1,0 +1,117 @@
+"""Save and restore a `TrainingRun`: the steps that all processes take together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_state_dict,
+    set_optimizer_state_dict,
+)
+
+from musicssl.errors import UserError
+from musicssl.pretraining import checkpoint as files
+from musicssl.pretraining.metrics_log import MetricWindow
+from musicssl.pretraining.recipes import write_recipe
+
+if TYPE_CHECKING:
+    from musicssl.pretraining.loop import TrainingRun
+
+WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
+
+
+def save_checkpoint(run: TrainingRun, validation_loss: float | None) -> Path:
+    """Write `checkpoint-NNNNNN` of the run as it is now; all processes call it.
+
+    Args:
+        validation_loss: measured at this update, or None; the lowest decides which checkpoint is the best.
+
+    Raises:
+        UserError: nothing could be written; checkpoints written before are untouched.
+    """
+    accelerator, arguments = run.accelerator, run.arguments
+    writer = files.CheckpointWriter(run.output_dir, run.update)
+    best = run.best_checkpoint, run.best_loss
+    measured = arguments.keep_best and validation_loss is not None
+    if measured and (run.best_loss is None or validation_loss < run.best_loss):
+        best = writer.final.name, validation_loss
+    # Collective: sharded states are gathered here. On the main process they are whole.
+    model_state, optimizer_state = get_state_dict(run.model, run.optimizer.optimizer, options=WHOLE)
+
+    def write_shared() -> None:
+        accelerator.unwrap_model(run.model).save_pretrained(writer.aside, state_dict=model_state)
+        run.feature_extractor.save_pretrained(writer.aside)
+        write_recipe(arguments, writer.aside / "recipe.yaml")
+        files.save_tensors(writer.aside / "optimizer.pt", optimizer_state)
+        files.write_json(writer.aside / files.STATE_FILE, _trainer_state(run, *best))
+
+    def write_own() -> None:
+        own = {"stream": run.loader.state_dict(), "label_counts": run.objective.label_counts()}
+        files.save_tensors(files.process_file(writer.aside, accelerator.process_index), own)
+
+    # Each step must have worked on every process before the next begins.
+    if accelerator.is_main_process:
+        steps = [writer.begin, write_shared, write_own, writer.publish]
+    else:
+        steps = [_nothing, _nothing, write_own, _nothing]
+    for step in steps:
+        problem = files.try_to_write(step, run.output_dir)
+        if _any_failed(run, problem):
+            if accelerator.is_main_process:
+                writer.abandon()
+            last = run.health.last_checkpoint or "none"
+            raise UserError(
+                f"{problem or f'another process cannot write {run.output_dir}'}; the last good checkpoint is {last}. "
+                "Make room (lower --keep_checkpoints?) and start the same command again: it goes on from there"
+            )
+    run.best_checkpoint, run.best_loss = best
+    return writer.final
+
+
+def restore(run: TrainingRun, source: Path) -> None:
+    """Put a checkpoint's optimiser, metrics, health and place in the stream into a run built for it.
+
+    The model's weights are loaded before the accelerator wraps it (see `run`).
+
+    Raises:
+        UserError: the checkpoint is damaged, or was written by another number of processes.
+    """
+    state = files.read_state(source)
+    optimizer_state = files.load_tensors(source / "optimizer.pt")
+    set_optimizer_state_dict(run.model, run.optimizer.optimizer, optimizer_state, options=WHOLE)
+    own = files.load_tensors(files.process_file(source, run.accelerator.process_index))
+    run.loader.load_state_dict(own["stream"])
+    for counts, saved in zip(run.objective.label_counts(), own["label_counts"], strict=True):
+        counts.copy_(saved)
+    run.update, run.epoch = state["update"], state["epoch"]
+    run.window = MetricWindow(state["window"])
+    run.best_checkpoint, run.best_loss = state["best_checkpoint"], state["best_loss"]
+    run.health.last_checkpoint = source
+
+
+def _trainer_state(run: TrainingRun, best_checkpoint: str | None, best_loss: float | None) -> dict:
+    geometry = run.geometry
+    return {
+        "update": run.update,
+        "epoch": run.epoch,
+        "world_size": geometry.world_size,
+        "micro_batch_clips": geometry.micro_batch_clips,
+        "accumulation": geometry.accumulation,
+        "metrics_bytes": run.log.size(),
+        "window": run.window.state_dict(),
+        "health": run.health.state_dict(),
+        "best_checkpoint": best_checkpoint,
+        "best_loss": best_loss,
+    }
+
+
+def _any_failed(run: TrainingRun, problem: str) -> bool:
+    flag = torch.tensor(float(bool(problem)), device=run.accelerator.device)
+    return bool(run.accelerator.reduce(flag, "sum").item())
+
+
+def _nothing() -> None:
+    pass

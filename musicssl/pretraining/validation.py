@@ -1,0 +1,50 @@
+"""Validation on held-out clips: the same crops, the same masks, every time."""
+
+from itertools import islice
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+
+from musicssl.audio.loader import CropLoader
+from musicssl.errors import UserError
+from musicssl.pretraining.metrics_log import MetricWindow
+from musicssl.pretraining.objectives import Objective
+from musicssl.pretraining.randomness import VALIDATION, derive_seed, mask_generator
+from musicssl.pretraining.update import MetricSums, mean_metrics
+
+
+class Validator:
+    """Measures the objective's metrics on one pass over at most `num_clips` held-out clips.
+
+    Args:
+        loader: gives one epoch in a fixed order, every time it is iterated; each process has its share.
+        objective: one of its own, so that its label counts stay out of training's.
+    """
+
+    def __init__(self, loader: CropLoader, objective: Objective, accelerator: Accelerator, seed: int, num_clips: int):
+        self.loader = loader
+        self.objective = objective
+        self.accelerator = accelerator
+        self.seed = derive_seed(seed, VALIDATION)
+        self.num_batches = -(-num_clips // (loader.batch_size * accelerator.num_processes))
+
+    @torch.no_grad()
+    def evaluate(self, model: torch.nn.Module) -> dict[str, float]:
+        """Mean metrics over all masked (or unmasked) frames of all processes; the model is left in training mode."""
+        # Not through the data-parallel wrapper: processes may have different numbers of batches, even none.
+        inner = self.accelerator.unwrap_model(model)
+        inner.eval()
+        sums = MetricSums()
+        for index, batch in enumerate(islice(self.loader, self.num_batches)):
+            generator = mask_generator(self.seed, self.accelerator.process_index, index)
+            inputs = self.objective.prepare(batch, generator)
+            sums.add(self.objective.metrics(inner(**inputs)))
+        self.objective.reset_label_counts()
+        inner.train()
+        totals = MetricWindow()
+        for of_process in gather_object([sums.local()]):
+            totals.add(of_process)
+        if not totals.totals:
+            raise UserError("--validation_data: no clip could be used; see bad_files.jsonl, or check --crop_seconds")
+        return mean_metrics(totals.totals)

@@ -1,0 +1,26 @@
+"""Pre-train music2vec or musicHuBERT.
+
+    accelerate launch run_pretraining.py --config recipes/music2vec_tiny.yaml --train_data FOLDER --output_dir runs/a
+
+The same command goes on where an interrupted run stopped. `--dry_run` says what recipes cost; `--help` lists all
+flags.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from musicssl.errors import run_as_command
+from musicssl.pretraining.building import build_accelerator
+from musicssl.pretraining.parsing import parse_arguments
+from musicssl.pretraining.run import train
+
+
+def main(command_line: Sequence[str] | None = None) -> None:
+    recipes = parse_arguments(command_line)
+    (arguments,) = recipes
+    accelerator = build_accelerator(arguments)
+    train(arguments, accelerator)
+
+
+if __name__ == "__main__":
+    sys.exit(run_as_command(main))
