@@ -126,8 +126,8 @@ class Music2VecForPreTraining(Music2VecPreTrainedModel):
 
         projected = self.data2vec_audio.project(input_values)
         student = self.data2vec_audio.encode(projected, mask_time_indices, **kwargs)
-        prediction = self.final_proj(student.last_hidden_state.flatten(0, 1)[masked]).float()
-        target = self.targets(projected).flatten(0, 1)[masked]
+        prediction = self.final_proj(student.last_hidden_state.flatten(0, 1).index_select(0, masked)).float()
+        target = self.targets(projected).flatten(0, 1).index_select(0, masked)
 
         scale = self.config.loss_scale
         if scale is None:
@@ -176,9 +176,7 @@ class Music2VecForPreTraining(Music2VecPreTrainedModel):
         averaged = [*self.teacher.layers.parameters(), *self.teacher.layer_norm.parameters()]
         sources = [*student.layers.parameters(), *student.layer_norm.parameters()]
         torch._foreach_lerp_(averaged, [source.to(torch.float32) for source in sources], 1.0 - decay)
-        torch._foreach_copy_(
-            list(self.teacher.pos_conv_embed.parameters()), list(student.pos_conv_embed.parameters())
-        )
+        torch._foreach_copy_(list(self.teacher.pos_conv_embed.parameters()), list(student.pos_conv_embed.parameters()))
 
     def ema_decay(self, update: int) -> float:
         """The teacher's decay at an update: linear from `ema_decay` to `ema_end_decay`, then constant."""

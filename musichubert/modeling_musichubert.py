@@ -179,11 +179,11 @@ class MusicHubertForPreTraining(MusicHubertPreTrainedModel):
         feature_penalty = features.float().square().mean()
         encoded = self.hubert.encode(features, mask, **kwargs)
         hidden_states = encoded.last_hidden_state.flatten(0, 1)
-        masked_states = hidden_states[masked]
+        masked_states = hidden_states.index_select(0, masked)
 
         cross_entropy_sum = features.new_zeros((), dtype=torch.float32)
         num_correct = []
-        for head, target in zip(self.heads, classes[:, masked], strict=True):
+        for head, target in zip(self.heads, classes.index_select(1, masked), strict=True):
             logits = head(masked_states)
             cross_entropy_sum = cross_entropy_sum + F.cross_entropy(logits, target, reduction="sum")
             num_correct.append((logits.argmax(-1) == target).sum())
@@ -192,7 +192,7 @@ class MusicHubertForPreTraining(MusicHubertPreTrainedModel):
         loss_sum = cross_entropy_sum + config.feature_penalty_weight * feature_penalty * num_masked_frames
         auxiliary_loss = None
         if self.auxiliary_head is not None:
-            auxiliary_target = auxiliary_targets[:, :frames].flatten(0, 1)[masked].float()
+            auxiliary_target = auxiliary_targets[:, :frames].flatten(0, 1).index_select(0, masked).float()
             auxiliary_loss = F.mse_loss(self.auxiliary_head(masked_states).float(), auxiliary_target)
             loss_sum = loss_sum + config.auxiliary_weight * auxiliary_loss * num_masked_frames
 
@@ -217,7 +217,7 @@ class MusicHubertForPreTraining(MusicHubertPreTrainedModel):
     def _count_unmasked(self, hidden_states: torch.Tensor, classes: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Unmasked frames of (B * T, D) whose class is the best scored, summed over codebooks."""
         unmasked = (~mask).flatten().nonzero().squeeze(-1)
-        hidden_states, classes = hidden_states[unmasked], classes[:, unmasked]
+        hidden_states, classes = hidden_states.index_select(0, unmasked), classes.index_select(1, unmasked)
         correct = [
             (head(hidden_states).argmax(-1) == target).sum()
             for head, target in zip(self.heads, classes, strict=True)
