@@ -11,6 +11,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 from torch.backends import cuda as cuda_backends
 from transformers import PreTrainedConfig, PreTrainedModel, Wav2Vec2FeatureExtractor
+from transformers.utils.logging import disable_progress_bar
 
 from music2vec import Music2VecConfig, Music2VecForPreTraining
 from musichubert import MusicHubertConfig, MusicHubertForPreTraining
@@ -35,6 +36,7 @@ def build_accelerator(arguments: Arguments) -> Accelerator:
     if precision == "auto":
         on_gpu = torch.cuda.is_available() and os.environ.get("ACCELERATE_USE_CPU") != "true"
         precision = "bf16" if on_gpu else "no"
+    disable_progress_bar()  # of every save and load; ours is the only bar
     torch.set_float32_matmul_precision("high" if arguments.tf32 else "highest")
     torch.backends.cudnn.allow_tf32 = arguments.tf32
     if arguments.sdpa_backend != "auto":

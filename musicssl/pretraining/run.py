@@ -17,6 +17,7 @@ from musicssl.pretraining import building, checkpoint, saving
 from musicssl.pretraining.arguments import Arguments
 from musicssl.pretraining.cost import crop_cost, measure_peak_flops
 from musicssl.pretraining.health import HealthMonitor
+from musicssl.pretraining.label_fitting import prepare_labeller
 from musicssl.pretraining.loop import TrainingRun, run_updates
 from musicssl.pretraining.metrics_log import MetricsLog
 from musicssl.pretraining.micro_batch import choose_geometry
@@ -83,11 +84,7 @@ def _build(
     sources = parse_sources(arguments.train_data)
     validation_sources = parse_sources(arguments.validation_data) if arguments.validation_data else None
     building.check_crop(arguments, building.build_config(arguments))
-    labeller = None
-    if arguments.model == "musichubert":
-        from musicssl.pretraining.label_fitting import prepare_labeller
-
-        labeller = prepare_labeller(arguments, accelerator)
+    labeller = prepare_labeller(arguments, accelerator) if arguments.model == "musichubert" else None
 
     config = building.build_config(arguments, labeller.config_fields() if labeller else None)
     model = building.build_model(arguments, config)
