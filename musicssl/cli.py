@@ -11,7 +11,10 @@ from collections.abc import Sequence
 from musicssl.errors import run_as_command
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "scan": ("musicssl.audio.scan", "report hours, formats, silence, duplicates and damaged files of a source"),
+    "prepare": ("musicssl.audio.prepare", "cut a source into clips of 16 kHz mono FLAC in parquet shards"),
     "demo": ("musicssl.demo.command", "write a small labelled music collection made by this package"),
+    "card": ("musicssl.hub.card", "write the model card of a run, or of every published recipe"),
     "extract": ("musicssl.hub.extract", "write the features of audio files of any length"),
 }
 

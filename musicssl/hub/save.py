@@ -153,7 +153,7 @@ def assemble(run_directory: str | Path, directory: str | Path, dtype: torch.dtyp
 
     run_directory, directory = Path(run_directory), Path(directory)
     save_for_hub(load_whole(run_directory), directory, dtype)
-    for name in ("recipe.yaml", "metrics.jsonl", "results.json"):
+    for name in ("recipe.yaml", "metrics.jsonl", "results.json", "environment.json"):
         if (run_directory / name).is_file():
             shutil.copyfile(run_directory / name, directory / name)
     if (run_directory / "codebook").is_dir():

@@ -1,0 +1,299 @@
+"""Model cards from measured files only: `musicssl card DIR` and, for every push, `write_card`.
+
+A card shows a number only through a `Ledger`, which knows the file and the field; a card with any other number is
+not written.
+"""
+
+import argparse
+import json
+import statistics
+from pathlib import Path
+
+import jinja2
+from huggingface_hub import EvalResult, ModelCardData
+from safetensors import safe_open
+
+from musicssl.errors import UserError
+from musicssl.hub.ledger import Ledger
+
+CITATION = """@inproceedings{ma2023effectiveness,
+  title     = {On the Effectiveness of Speech Self-Supervised Learning for Music},
+  author    = {Ma, Yinghao and Yuan, Ruibin and others},
+  booktitle = {Proceedings of the International Society for Music Information Retrieval Conference},
+  year      = {2023},
+  note      = {arXiv:2307.05161}
+}"""
+NUMBERS_FILE = "card_numbers.json"
+SUMMARIES = {
+    "music2vec": "A music2vec encoder: data2vec pre-training on music. It learns, without labels, to predict at"
+    " masked frames what its own running average sees in the whole clip.",
+    "musichubert": "A musicHuBERT encoder: HuBERT pre-training on music. It learns, without labels, to name the"
+    " cluster that the sound of a masked frame belongs to.",
+}
+# Configuration fields and recipe keys that a card shows, with their names for the reader.
+MODEL_FIELDS = {
+    "num_hidden_layers": "transformer layers", "hidden_size": "width", "num_attention_heads": "attention heads",
+    "sampling_rate": "sampling rate, Hz", "average_top_k_layers": "target layers", "ema_end_decay": "teacher's decay",
+    "num_clusters": "clusters", "label_features": "labels from", "label_rate_hz": "label rate, Hz",
+    "projection_dim": "label space", "auxiliary_dim": "auxiliary targets",
+}  # fmt: skip
+RECIPE_FIELDS = {
+    "recipe_name": "recipe", "init_from": "initialised from", "train_data": "training data",
+    "validation_data": "validation data", "crop_seconds": "crop, s", "mask_probability": "mask probability",
+    "mask_span": "mask span, frames", "max_updates": "updates planned",
+    "audio_seconds_per_update": "audio per update, s", "learning_rate": "peak learning rate", "schedule": "schedule",
+    "weight_decay": "weight decay", "mixed_precision": "precision asked for", "seed": "seed",
+}  # fmt: skip
+TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent), trim_blocks=True, lstrip_blocks=True,
+    undefined=jinja2.StrictUndefined, keep_trailing_newline=True,
+)  # fmt: skip
+
+
+def write_card(
+    directory: str | Path, model_id: str | None = None, licence: str | None = None, data_description: str = ""
+) -> Path:
+    """Write README.md, its pictures and `card_numbers.json` of a run or a published tree.
+
+    Args:
+        directory: holds config.json and model.safetensors, and what there is of recipe.yaml, metrics.jsonl,
+            results.json, environment.json and codebook/.
+        model_id: the Hub id in the examples; the directory's name when it has none yet.
+        licence: of the weights, as the Hub spells it; without one the card says that none was chosen.
+        data_description: the publisher's own words, shown as such.
+
+    Raises:
+        UserError: no configuration there, or a number without a source.
+    """
+    directory = Path(directory)
+    ledger = Ledger(directory)
+    config = ledger.read("config.json")
+    if config is None or config["model_type"] not in SUMMARIES:
+        raise UserError(f"{directory} holds no config.json of a music2vec or musicHuBERT model")
+    text = render(ledger, config, model_id or directory.name, licence, data_description, _draw(directory, config))
+    if unsupported := ledger.unsupported(text):
+        raise UserError(
+            f"the card of {directory} shows numbers without a source: {', '.join(sorted(set(unsupported)))}"
+        )
+    (directory / NUMBERS_FILE).write_text(json.dumps(ledger.entries, indent=2, ensure_ascii=False) + "\n")
+    (directory / "README.md").write_text(text)
+    return directory / "README.md"
+
+
+def render(
+    ledger: Ledger, config: dict, model_id: str, licence: str | None, data_description: str, pictures: dict
+) -> str:
+    """The card's text; every number in it is in the ledger."""
+    recipe = ledger.read("recipe.yaml") or {}
+    metrics = ledger.read("metrics.jsonl") or []
+    results = ledger.read("results.json") or {"tasks": {}, "errors": {}}
+    family = config["model_type"]
+    ledger.cite(CITATION, "the paper this project follows")
+    for words in (data_description, model_id, licence or ""):
+        ledger.cite(words, "the publisher")
+    title = ledger.cite(str(recipe.get("recipe_name") or model_id), "recipe.yaml: recipe_name")
+    return TEMPLATES.get_template("card_template.md").render(
+        metadata=_metadata(ledger, title, family, licence, results).to_yaml(),
+        title=title,
+        summary=SUMMARIES[family],
+        package=family,
+        model_id=model_id,
+        stock_type={"music2vec": "data2vec-audio", "musichubert": "hubert"}[family],
+        normalizes=bool((ledger.read("preprocessor_config.json") or {}).get("do_normalize")),
+        model_table=_table([*_fields(ledger, "config.json", config, MODEL_FIELDS), *_parameters(ledger)]),
+        training_table=_table([
+            *_fields(ledger, "recipe.yaml", recipe, RECIPE_FIELDS), *_progress(ledger, metrics), *_environment(ledger),
+        ]) or "No recipe.yaml is here: how it was trained is not on record.",
+        data_description=data_description,
+        training=_curve_ends(ledger, metrics),
+        codebooks=_codebooks(ledger),
+        results=_results(ledger, results),
+        results_note="layer and learning rate chosen on validation, tested once",
+        failed=[
+            ledger.cite(f"{task} could not be measured: {message}", f"results.json: errors/{task}")
+            for task, message in results.get("errors", {}).items()
+        ],
+        limits=_limits(ledger, recipe, metrics, results),
+        licence_note=f"Weights: {licence}." if licence else "The publisher has chosen no licence for the weights yet.",
+        citation=CITATION,
+        **pictures,
+    )  # fmt: skip
+
+
+def _metadata(ledger: Ledger, title: str, family: str, licence: str | None, results: dict) -> ModelCardData:
+    evaluations = []
+    for task, result in results["tasks"].items():
+        for metric, score in result["metrics"].items():
+            if score["mean"] is None:
+                continue
+            source = f"results.json: tasks/{task}/metrics/{metric}/mean"
+            ledger.quote(score["mean"], source)
+            name = ledger.cite(result.get("title", task), f"results.json: tasks/{task}/title")
+            evaluations.append(EvalResult(
+                task_type="audio-classification", dataset_type=task, dataset_name=name,
+                metric_type=metric, metric_name=metric, metric_value=score["mean"],
+            ))  # fmt: skip
+    return ModelCardData(
+        model_name=title, library_name="transformers", license=licence, eval_results=evaluations or None,
+        pipeline_tag="feature-extraction", tags=["music", "audio", "self-supervised", family],
+    )  # fmt: skip
+
+
+def _fields(ledger: Ledger, name: str, values: dict, shown: dict[str, str]) -> list[tuple[str, str]]:
+    rows = []
+    for key, label in shown.items():
+        if values.get(key) not in (None, "", [], 0, False):
+            value = values[key]
+            texts = [ledger.quote(part, f"{name}: {key}") for part in (value if isinstance(value, list) else [value])]
+            rows.append((label, ", ".join(texts)))
+    return rows
+
+
+def _parameters(ledger: Ledger) -> list[tuple[str, str]]:
+    path = ledger.directory / "model.safetensors"
+    if not path.is_file():
+        return []
+    with safe_open(path, framework="np") as tensors:
+        sizes = {name: _size(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
+    prefix = ("data2vec_audio.", "hubert.")
+    encoder = sum(size for name, size in sizes.items() if name.startswith(prefix)) or sum(sizes.values())
+    return [("encoder parameters", ledger.quote(encoder, "model.safetensors: shapes of the encoder", ","))]
+
+
+def _size(shape: list[int]) -> int:
+    size = 1
+    for length in shape:
+        size *= length
+    return size
+
+
+def _progress(ledger: Ledger, metrics: list[dict]) -> list[tuple[str, str]]:
+    if not metrics:
+        return []
+    rows = [("updates done", ledger.quote(metrics[-1]["update"], "metrics.jsonl: update, last row"))]
+    hours = [row["audio_hours"] for row in metrics if "audio_hours" in row]
+    if hours:
+        rows.append(("audio seen, hours", ledger.quote(hours[-1], "metrics.jsonl: audio_hours, last row", ".3g")))
+    speeds = [row["perf/audio_seconds_per_second"] for row in metrics if "perf/audio_seconds_per_second" in row]
+    if speeds:
+        source = "metrics.jsonl: perf/audio_seconds_per_second, median of the rows"
+        rows.append(("throughput, audio s per s", ledger.quote(statistics.median(speeds), source, ".3g")))
+    return rows
+
+
+def _environment(ledger: Ledger) -> list[tuple[str, str]]:
+    """What the run recorded of its machine and data; `environment.json` is written by `run_pretraining.py`."""
+    shown = {"hardware": "hardware", "processes": "processes", "train_clips": "training clips", "torch": "torch",
+             "transformers": "transformers"}  # fmt: skip
+    return _fields(ledger, "environment.json", ledger.read("environment.json") or {}, shown)
+
+
+def _curve_ends(ledger: Ledger, metrics: list[dict]) -> list[tuple[str, ...]]:
+    """First and last value of every loss, accuracy, spread and perplexity, of training and of validation."""
+    names = {name for row in metrics for name in row if name.removeprefix("validation/").partition("/")[0] in
+             ("loss", "accuracy", "target", "prediction", "labels", "label_perplexity")}  # fmt: skip
+    ends = []
+    for name in sorted(names):
+        rows = [row for row in metrics if row.get(name) is not None]
+        cells = [
+            text for row in (rows[0], rows[-1]) for text in (
+                ledger.quote(row["update"], f"metrics.jsonl: update of {name}"),
+                ledger.quote(row[name], f"metrics.jsonl: {name} at update {row['update']}", ".4g"),
+            )
+        ]  # fmt: skip
+        ends.append((f"`{name}`", *cells))
+    return ends
+
+
+def _codebooks(ledger: Ledger) -> str:
+    shown = {
+        "feature": "clustered",
+        "num_clusters": "clusters",
+        "num_frames": "frames used",
+        "objective": "objective",
+        "perplexity": "perplexity",
+        "empty_clusters": "empty clusters",
+        "rate_hz": "rate, Hz",
+        "hash": "hash",
+    }
+    tables = []
+    for path in sorted((ledger.directory / "codebook").rglob("codebook.json")):
+        name = str(path.relative_to(ledger.directory))
+        tables.append(_table(_fields(ledger, name, ledger.read(name), shown)))
+    return "\n\n".join(table for table in tables if table)
+
+
+def _results(ledger: Ledger, results: dict) -> list[tuple[str, ...]]:
+    rows = []
+    for task, result in results["tasks"].items():
+        where = f"results.json: tasks/{task}"
+        for metric, score in result["metrics"].items():
+            if score["mean"] is None:
+                continue
+            source = f"{where}/metrics/{metric}"
+            interval = "–"
+            if score.get("ci95"):
+                low, high = (ledger.quote(100 * end, f"{source}/ci95", ".1f") for end in score["ci95"])
+                interval = f"{low} to {high}"
+            rows.append((
+                ledger.cite(result.get("title", task), f"{where}/title"), metric,
+                ledger.quote(100 * score["mean"], f"{source}/mean", ".1f"), interval,
+                ledger.quote(result["layer"], f"{where}/layer"),
+                ledger.quote(result["split_sizes"]["test"], f"{where}/split_sizes/test"),
+                ledger.cite(result.get("comparable_to") or "–", f"{where}/comparable_to").replace("|", "/"),
+            ))  # fmt: skip
+    return rows
+
+
+def _limits(ledger: Ledger, recipe: dict, metrics: list[dict], results: dict) -> list[str]:
+    limits = ["It has heard what is in its training data and nothing else; other music may be represented badly."]
+    if metrics and recipe.get("max_updates") and metrics[-1]["update"] < recipe["max_updates"]:
+        limits.append("The run stopped before the updates that its recipe plans.")
+    if not metrics:
+        limits.append("Its training was not recorded.")
+    not_comparable = [t for t, r in results["tasks"].items() if str(r.get("comparable_to", "")).startswith("not ")]
+    if not_comparable:
+        limits.append(f"Not comparable with published numbers: {', '.join(not_comparable)} (see the table for why).")
+    limits.append("Its features describe sound; they name no artist or listener, and no such use was tested.")
+    return limits
+
+
+def _table(rows: list[tuple[str, str]]) -> str:
+    return "\n".join(["| | |", "|---|---|", *(f"| {label} | {text} |" for label, text in rows)]) if rows else ""
+
+
+def _draw(directory: Path, config: dict) -> dict[str, str | None]:
+    """Pictures beside the card, from the same files; None for one that has nothing to show."""
+    from musicssl.hub.card_pictures import draw_layers, draw_training
+
+    return {
+        "training_picture": draw_training(directory, config["model_type"]),
+        "layers_picture": draw_layers(directory),
+    }
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of `musicssl card`."""
+    parser.add_argument("directory", type=Path, nargs="?", help="a run's output directory")
+    parser.add_argument("--hub_model_id", help="OWNER/NAME for the examples")
+    parser.add_argument("--license", dest="licence", help="licence of the weights as the Hub spells it: cc-by-4.0")
+    parser.add_argument("--data_description", default="", help="what it was trained on, in your words")
+    parser.add_argument("--recipes", type=Path, help="write a card for each recipe with provenance in this folder")
+    parser.add_argument("--out", type=Path, default=Path("model_cards"), help="where --recipes writes")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write one run's card, or those of all recipes."""
+    if (arguments.directory is None) == (arguments.recipes is None):
+        raise UserError("give a run's directory, or --recipes FOLDER")
+    if arguments.recipes:
+        from musicssl.hub.recipe_cards import write_recipe_cards
+
+        written = write_recipe_cards(arguments.recipes, arguments.out)
+    else:
+        written = [
+            write_card(arguments.directory, arguments.hub_model_id, arguments.licence, arguments.data_description)
+        ]
+    for path in written:
+        print(path)
+    return 0

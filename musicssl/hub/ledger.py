@@ -1,0 +1,63 @@
+"""Where every number of a model card comes from, and the search for numbers that come from nowhere."""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+# A digit right after a letter belongs to a name (music2vec, layer6); any other is a number.
+_NUMBER = re.compile(r"(?<![\w.])\d+(?:,\d{3})*(?:\.\d+)*(?:[eE][-+]?\d+)?")
+_READERS = {
+    ".json": json.loads,
+    ".yaml": yaml.safe_load,
+    ".jsonl": lambda text: [json.loads(line) for line in text.splitlines()],
+}
+
+
+@dataclass
+class Ledger:
+    """Hands out the text of values and keeps the file and field that each was read from.
+
+    Attributes:
+        directory: the files are named relative to it.
+        entries: text -> where it comes from, "results.json: tasks/gtzan/metrics/accuracy/mean" for example.
+    """
+
+    directory: Path
+    entries: dict[str, str] = field(default_factory=dict)
+
+    def read(self, name: str):
+        """The parsed content of a .json, .jsonl or .yaml file; None when there is none."""
+        path = self.directory / name
+        return _READERS[path.suffix](path.read_text()) if path.is_file() else None
+
+    def quote(self, value: object, source: str, form: str = "") -> str:
+        """The text of a value read from `source`, as `format(value, form)` writes it."""
+        text = format(value, form) if form else str(value)
+        self.entries.setdefault(text, source)
+        return text
+
+    def cite(self, text: str, source: str) -> str:
+        """Words of somebody else, numbers included."""
+        self.entries.setdefault(text, source)
+        return text
+
+    def unsupported(self, document: str) -> list[str]:
+        """The numbers of `document` that were never handed out."""
+        return unsupported_numbers(document, self.entries)
+
+
+def unsupported_numbers(document: str, supported: Iterable[str]) -> list[str]:
+    """Numbers in a text that are none of the supported texts.
+
+    A supported text with more than a number in it (a name, a sentence, a path) supports only itself, word for word.
+    """
+    numbers = {text for text in supported if _NUMBER.fullmatch(text.lstrip("-+"))}
+    phrases = sorted((text for text in supported if text not in numbers and _NUMBER.search(text)), key=len)
+    for phrase in reversed(phrases):
+        document = document.replace(phrase, " ")
+    unsigned = {text.lstrip("-+") for text in numbers}
+    return [token for token in _NUMBER.findall(document) if token not in unsigned]
