@@ -85,7 +85,8 @@ class Crop:
 def read_crop(clip: Clip, settings: StreamSettings, pass_number: int) -> Crop:
     """Cut the crop that (seed, pass, clip) decides.
 
-    A crop of silence from a clip that sounds elsewhere is drawn again, a few times.
+    A crop of silence from a clip that sounds elsewhere is drawn again, a few times, as is one that reaches past the
+    true end of an mp3.
 
     Raises:
         TooShort: the clip is shorter than min_seconds, or than the crop and such clips are dropped.
@@ -95,18 +96,20 @@ def read_crop(clip: Clip, settings: StreamSettings, pass_number: int) -> Crop:
         check_complete(file, clip.audio)
         if can_hold_nan(file):
             check_whole(file, settings.silence_peak)
-        total = file.num_samples(settings.sampling_rate)
-        length = _crop_length(clip, total, settings)
         generator = np.random.default_rng((settings.seed, pass_number, zlib.crc32(clip.clip_id.encode())))
         channel_draw = int(generator.integers(1 << 16))
-        num_starts = (total - length) // settings.start_multiple + 1
-        for _ in range(_DRAWS if num_starts > 1 else 1):
+        for _ in range(_DRAWS):
+            total = file.num_samples(settings.sampling_rate)
+            length = _crop_length(clip, total, settings)
+            num_starts = (total - length) // settings.start_multiple + 1
             start = int(generator.integers(num_starts)) * settings.start_multiple
             waveform = file.read(start, length, settings.sampling_rate, settings.channel_mode, channel_draw)
             check_samples(clip.name, waveform)
-            if not is_silent(waveform, settings.silence_peak):
+            if len(waveform) == length and not is_silent(waveform, settings.silence_peak):
                 return Crop(clip, waveform, start)
         check_whole(file, settings.silence_peak)
+        if len(waveform) < length:
+            raise BadAudio(clip.name, "truncated: its end moves while it is read")
         return Crop(clip, waveform, start)
 
 

@@ -8,7 +8,7 @@ decoder is libsndfile (wav, flac, ogg, opus, mp3, aiff), the resampler soxr; nei
 
 import io
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,8 @@ CHANNEL_MODES = ("mean", "left", "random")
 # resampled clip to float32 rounding.
 _RESAMPLER_MARGIN_SECONDS = 0.04
 _BLOCK_FRAMES = 1 << 20
+# Headers of sound mp3 files promise up to some frames of 26 ms more than can be decoded.
+_MP3_SLACK_SECONDS = 0.5
 
 
 class BadAudio(Exception):
@@ -102,6 +104,8 @@ class AudioFile:
     def read_frames(self, start: int, frames: int) -> np.ndarray:
         """Decode `frames` frames from frame `start`, all channels, at the file's own rate: (frames, channels).
 
+        Where an mp3 ends a little before the length in its header, fewer frames come and `info` is corrected.
+
         Raises:
             BadAudio: when the data end before or cannot be decoded.
         """
@@ -111,14 +115,18 @@ class AudioFile:
         except soundfile.LibsndfileError as error:
             raise BadAudio(self.name, f"cannot be decoded: {_libsndfile_reason(error)}") from None
         if len(samples) < frames:
-            where = start + len(samples)
-            raise BadAudio(self.name, f"truncated: data end at frame {where} of {self.info.frames}")
+            end = start + len(samples)
+            is_slack = (self.info.frames - end) / self.info.sampling_rate <= _MP3_SLACK_SECONDS
+            if not (self.info.format == "MP3" and is_slack):
+                raise BadAudio(self.name, f"truncated: data end at frame {end} of {self.info.frames}")
+            self.info = replace(self.info, frames=end)
         return samples
 
     def blocks(self):
         """Decode the whole file in blocks of (frames, channels): long files cost no more memory than short."""
         for start in range(0, self.info.frames, _BLOCK_FRAMES):
-            yield self.read_frames(start, min(_BLOCK_FRAMES, self.info.frames - start))
+            if start < self.info.frames:  # the end of an mp3 may have moved
+                yield self.read_frames(start, min(_BLOCK_FRAMES, self.info.frames - start))
 
     def read(
         self, start: int, length: int, sampling_rate: int, channel_mode: str = "mean", channel_draw: int = 0
@@ -148,10 +156,7 @@ class AudioFile:
         mono = mix_down(self.read_frames(own_start, own_end - own_start), channel_mode, channel_draw)
         resampled = soxr.resample(mono, own_rate, sampling_rate)
         offset = start - first_block * target_step
-        crop = resampled[offset : offset + length]
-        if len(crop) < length:  # soxr may round the very last sample of a clip away
-            crop = np.pad(crop, (0, length - len(crop)), mode="edge")
-        return np.ascontiguousarray(crop)
+        return resampled[offset : offset + length].copy()
 
 
 def mix_down(samples: np.ndarray, channel_mode: str = "mean", channel_draw: int = 0) -> np.ndarray:

@@ -118,32 +118,35 @@ def _walk(folder: Path) -> Iterable[Path]:
 
 def _audio_folder(folder: Path, audio: list[Path], files: list[Path]) -> FileTable:
     """The audio in a folder, and what its metadata files list: a listed file that is missing stays on the list."""
-    statistics: dict[str, tuple[float, float]] = {path.relative_to(folder).as_posix(): _UNKNOWN for path in audio}
+    rows = {path.relative_to(folder).as_posix(): {} for path in audio}
     for metadata in (path for path in files if path.name in _METADATA_FILES):
-        statistics.update(_read_metadata(folder, metadata))
-    clip_ids = sorted(statistics)
-    means, stds = zip(*(statistics[clip_id] for clip_id in clip_ids), strict=True)
-    return FileTable(clip_ids, [str(folder / clip_id) for clip_id in clip_ids], means, stds)
+        rows.update(_read_metadata(folder, metadata))
+    clip_ids = sorted(rows)
+    known = {
+        "track_id": [rows[clip_id].get("track_id", clip_id) for clip_id in clip_ids],
+        "mean": [rows[clip_id].get("mean", float("nan")) for clip_id in clip_ids],
+        "std": [rows[clip_id].get("std", float("nan")) for clip_id in clip_ids],
+    }
+    return FileTable(clip_ids, [str(folder / clip_id) for clip_id in clip_ids], known)
 
 
-_UNKNOWN = (float("nan"), float("nan"))
-
-
-def _read_metadata(folder: Path, metadata: Path) -> dict[str, tuple[float, float]]:
+def _read_metadata(folder: Path, metadata: Path) -> dict[str, dict]:
+    """For each file that is listed, what is known of its track, mean and standard deviation."""
     readers = {".csv": pandas.read_csv, ".parquet": pandas.read_parquet, ".jsonl": _read_jsonl}
     try:
-        rows = readers[metadata.suffix](metadata)
+        table = readers[metadata.suffix](metadata)
     except ValueError as error:
         raise UserError(f"{metadata}: cannot be read ({error})") from None
-    if "file_name" not in rows:
-        raise UserError(f"{metadata}: needs a column file_name (it has {', '.join(map(str, rows.columns))})")
-    has_statistics = "mean" in rows and "std" in rows
-    values = rows[["mean", "std"]].astype(float).itertuples(index=False) if has_statistics else [_UNKNOWN] * len(rows)
-    parent = metadata.parent
-    return {
-        Path(os.path.relpath(parent / str(file_name), folder)).as_posix(): tuple(pair)
-        for file_name, pair in zip(rows["file_name"], values, strict=True)
-    }
+    if "file_name" not in table:
+        raise UserError(f"{metadata}: needs a column file_name (it has {', '.join(map(str, table.columns))})")
+    known = pandas.DataFrame(index=table.index)
+    if "track_id" in table:
+        known["track_id"] = table["track_id"].astype(str)
+    if "mean" in table and "std" in table:
+        known[["mean", "std"]] = table[["mean", "std"]].apply(pandas.to_numeric, errors="coerce").astype(float)
+    paths = (metadata.parent / str(file_name) for file_name in table["file_name"])
+    names = (Path(os.path.relpath(path, folder)).as_posix() for path in paths)
+    return dict(zip(names, known.to_dict("records"), strict=True))
 
 
 def _read_jsonl(path: Path) -> pandas.DataFrame:

@@ -5,7 +5,7 @@ file), the block each clip belongs to. Audio is never decoded here.
 """
 
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -29,12 +29,14 @@ _INDEX_THREADS = 8
 class Clip:
     """One clip: a stable `clip_id`, its audio (a path or encoded bytes), and where errors should say it is.
 
+    `track_id` names the recording that it was cut from; a clip is its own track where the source knows no better.
     `mean` and `std` are those of the whole clip as mono, NaN where the source does not know them.
     """
 
     clip_id: str
     audio: str | bytes
     name: str
+    track_id: str
     mean: float = float("nan")
     std: float = float("nan")
 
@@ -47,6 +49,9 @@ class ClipTable(Protocol):
     def fetch(self, indices: np.ndarray) -> Iterator[Clip]:
         """The clips with these indices, in this order, read when they are asked for."""
 
+    def track_ids(self) -> list[str]:
+        """The track of every clip."""
+
 
 class FileTable:
     """Audio files, local or remote; the paths are kept in Arrow, which forked workers share."""
@@ -54,22 +59,21 @@ class FileTable:
     block_of_clip = None
     buffer_limit = 1 << 62
 
-    def __init__(self, clip_ids: Sequence[str], paths: Sequence[str], means=None, stds=None):
-        unknown = np.full(len(paths), np.nan)
-        columns = {
-            "clip_id": list(clip_ids),
-            "path": list(paths),
-            "mean": unknown if means is None else means,
-            "std": unknown if stds is None else stds,
-        }
-        self._rows = datasets.Dataset.from_dict(columns)
+    def __init__(self, clip_ids: Sequence[str], paths: Sequence[str], known: Mapping[str, Sequence] | None = None):
+        """`known` may hold columns track_id, mean and std."""
+        unknown = [float("nan")] * len(paths)
+        columns = {"track_id": clip_ids, "mean": unknown, "std": unknown, **(known or {})}
+        self._rows = datasets.Dataset.from_dict({"clip_id": clip_ids, "path": paths, **columns})
         self.num_clips = len(paths)
+
+    def track_ids(self) -> list[str]:
+        return list(self._rows["track_id"])
 
     def fetch(self, indices: np.ndarray) -> Iterator[Clip]:
         for index in indices:
             row = self._rows[int(index)]
             path = row["path"]
-            yield Clip(row["clip_id"], _remote_bytes(path), path, row["mean"], row["std"])
+            yield Clip(row["clip_id"], _remote_bytes(path), path, row["track_id"], row["mean"], row["std"])
 
 
 class TarTable:
@@ -90,14 +94,20 @@ class TarTable:
         self._shards, self._offsets, self._sizes = (np.array(column) for column in (shards, offsets, sizes))
         self.num_clips = len(members)
 
+    def track_ids(self) -> list[str]:
+        return [self._clip_id(index) for index in range(self.num_clips)]
+
+    def _clip_id(self, index: int) -> str:
+        return f"{PurePosixPath(self._urls[self._shards[index]]).stem}/{self._names[int(index)].as_py()}"
+
     def fetch(self, indices: np.ndarray) -> Iterator[Clip]:
         for index in indices:
             url = self._urls[self._shards[index]]
-            member = self._names[int(index)].as_py()
             with fsspec.open(url, "rb") as stream:
                 stream.seek(int(self._offsets[index]))
                 audio = stream.read(int(self._sizes[index]))
-            yield Clip(f"{PurePosixPath(url).stem}/{member}", audio, f"{url}/{member}")
+            clip_id = self._clip_id(index)
+            yield Clip(clip_id, audio, f"{url}/{self._names[int(index)].as_py()}", track_id=clip_id)
 
 
 class ParquetTable:
@@ -138,10 +148,26 @@ class ParquetTable:
                 del loaded[block]
             yield clip
 
-    def _read_group(self, block: int) -> pa.Table:
+    def track_ids(self) -> list[str]:
+        ids: list[str] = []
+        for block, (file, group, first_row) in enumerate(self._groups):
+            rows = range(first_row, first_row + self._metadata[file].row_group(group).num_rows)
+            names: list = [self._default_id(file, row) for row in rows]
+            table = self._read_group(block, {"clip_id", "track_id"})
+            for column in ("clip_id", "track_id"):
+                if column in table.column_names:
+                    known = table[column].to_pylist()
+                    names = [name if value is None else str(value) for name, value in zip(names, known, strict=True)]
+            ids += names
+        return ids
+
+    def _default_id(self, file: int, row: int) -> str:
+        return f"{PurePosixPath(self._urls[file]).stem}#{row}"
+
+    def _read_group(self, block: int, wanted: set[str] | None = None) -> pa.Table:
         file, group, _ = self._groups[block]
         metadata = self._metadata[file]
-        wanted = {self._audio_column, "clip_id", "mean", "std"}
+        wanted = wanted or {self._audio_column, "clip_id", "track_id", "mean", "std"}
         columns = [name for name in metadata.schema.to_arrow_schema().names if name in wanted]
         with fsspec.open(self._urls[file], "rb") as stream:
             return pq.ParquetFile(stream, metadata=metadata).read_row_group(group, columns, use_threads=False)
@@ -156,10 +182,9 @@ class ParquetTable:
             audio = audio["bytes"] if audio.get("bytes") is not None else audio.get("path")
         if isinstance(audio, str):
             audio = _remote_bytes(audio if "://" in audio else str(Path(url).parent / audio))
-        clip_id = values.get("clip_id")
         mean, std = (float("nan") if values.get(key) is None else float(values[key]) for key in ("mean", "std"))
-        default_id = f"{PurePosixPath(url).stem}#{first_row + row}"
-        return Clip(default_id if clip_id is None else str(clip_id), audio or b"", name, mean, std)
+        clip_id = str(values.get("clip_id") or self._default_id(file, first_row + row))
+        return Clip(clip_id, audio or b"", name, str(values.get("track_id") or clip_id), mean, std)
 
 
 def _remote_bytes(path: str) -> str | bytes:

@@ -1,0 +1,230 @@
+"""`musicssl prepare`: cut a source into short mono clips in parquet shards, ready to stream and to publish.
+
+N samples of a clip at the target rate.
+"""
+
+import argparse
+import hashlib
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from musicssl.audio.bad_files import BadFiles
+from musicssl.audio.crops import TooShort
+from musicssl.audio.decode import CHANNEL_MODES, AudioFile, BadAudio
+from musicssl.audio.integrity import SILENCE_PEAK, check_complete, check_samples, is_silent
+from musicssl.audio.parallel import map_clips
+from musicssl.audio.shards import Progress, ShardWriter, clip_features
+from musicssl.audio.sources import Source, parse_sources
+from musicssl.audio.tables import Clip
+from musicssl.audio.write import write_audio
+from musicssl.errors import UserError
+
+FORMATS = {
+    "flac": ("FLAC", "PCM_16"),
+    "wav": ("WAV", "PCM_16"),
+    "ogg": ("OGG", "VORBIS"),
+    "opus": ("OGG", "OPUS"),
+    "mp3": ("MP3", None),
+}
+
+
+@dataclass(frozen=True)
+class ClipSettings:
+    """How tracks are cut: into clips of `clip_seconds` (0: whole), the last one kept from `min_seconds` on."""
+
+    sampling_rate: int = 16000
+    audio_format: str = "flac"
+    channel_mode: str = "mean"
+    clip_seconds: float = 30.0
+    min_seconds: float = 2.0
+    silence_peak: float = SILENCE_PEAK
+
+
+@dataclass(frozen=True)
+class PreparedTrack:
+    """The rows cut from one clip of the source, or why there are none."""
+
+    rows: list[dict]
+    error: BadAudio | None = None
+
+
+def prepare_track(clip: Clip, settings: ClipSettings) -> PreparedTrack:
+    """Cut one track; silent stretches of `clip_seconds` are left out, a track that is silent throughout is damaged."""
+    rows = []
+    try:
+        with AudioFile(clip.audio, clip.name) as file:
+            check_complete(file, clip.audio)
+            total = file.num_samples(settings.sampling_rate)
+            if total < settings.min_seconds * settings.sampling_rate:
+                seconds = total / settings.sampling_rate
+                raise TooShort(clip.name, f"{seconds:.2f} s is shorter than min_seconds {settings.min_seconds:g}")
+            length = round(settings.clip_seconds * settings.sampling_rate) or total
+            start = 0
+            while start < (total := file.num_samples(settings.sampling_rate)):  # the end of an mp3 may move
+                waveform = file.read(
+                    start, min(length, total - start), settings.sampling_rate, settings.channel_mode
+                )
+                check_samples(clip.name, waveform)
+                is_long_enough = len(waveform) >= settings.min_seconds * settings.sampling_rate
+                if is_long_enough and not is_silent(waveform, settings.silence_peak):
+                    rows.append(_row(clip, start, waveform, settings))
+                start += length
+        if not rows:
+            raise BadAudio(clip.name, "silent")
+    except BadAudio as error:
+        return PreparedTrack([], error)
+    return PreparedTrack(rows)
+
+
+def _row(clip: Clip, start: int, waveform: np.ndarray, settings: ClipSettings) -> dict:
+    """One row; mean and standard deviation are those of the 16-bit samples that are written."""
+    samples = np.clip(np.rint(waveform * 32768), -32768, 32767).astype(np.int16)
+    scaled = samples.astype(np.float64) / 32768
+    start_seconds = start / settings.sampling_rate
+    clip_id = f"{clip.clip_id}@{start_seconds:g}"
+    encoded = io.BytesIO()
+    write_audio(encoded, samples, settings.sampling_rate, *FORMATS[settings.audio_format])
+    return {
+        "audio": {"bytes": encoded.getvalue(), "path": f"{clip_id}.{settings.audio_format}".replace("/", "_")},
+        "clip_id": clip_id,
+        "track_id": clip.track_id,
+        "start_seconds": start_seconds,
+        "duration_seconds": len(samples) / settings.sampling_rate,
+        "mean": scaled.mean(),
+        "std": scaled.std(),
+    }
+
+
+def split_tracks(track_ids: Sequence[str], validation_fraction: float) -> np.ndarray:
+    """Which clips go to validation, bool (n,): whole tracks, those with the smallest hashes of their ids.
+
+    No seed and no order enter: a track that is added later moves few others.
+    """
+    tracks = sorted(set(track_ids), key=lambda track: hashlib.sha256(track.encode()).digest())
+    count = round(validation_fraction * len(tracks))
+    if validation_fraction > 0 and len(tracks) > 1:
+        count = min(max(1, count), len(tracks) - 1)
+    validation = set(tracks[:count])
+    return np.array([track in validation for track in track_ids])
+
+
+def prepare(
+    sources: Sequence[Source],
+    directory: Path,
+    settings: ClipSettings,
+    validation_fraction: float = 0.02,
+    shard_bytes: int = 500_000_000,
+    num_workers: int = 2,
+) -> Progress:
+    """Write `directory`/data/{train,validation}-*.parquet, or go on with writing them; damaged tracks are recorded.
+
+    Raises:
+        UserError: when `directory` holds something else, or no track can be used.
+    """
+    asked = {
+        "sources": [f"{source.name} ({source.num_clips} clips)" for source in sources],
+        **vars(settings),
+        "validation_fraction": validation_fraction,
+        "shard_bytes": shard_bytes,
+    }
+    progress = Progress.load(directory, asked)
+    if progress.is_done:
+        return progress
+    progress.save(directory)
+    bad_files = BadFiles(directory / "bad_files.jsonl")
+    is_validation = split_tracks(
+        [track_id for source in sources for track_id in source.table.track_ids()], validation_fraction
+    )
+    with tqdm(total=len(is_validation), unit="track", desc="prepare") as bar:
+        for split, members in (("train", ~is_validation), ("validation", is_validation)):
+            writer = ShardWriter(directory, split, progress, clip_features(settings.sampling_rate), shard_bytes)
+            done = max((shard.next_clip for shard in progress.of(split)), default=0)
+            bar.update(done)
+            tracks = _prepared(sources, np.flatnonzero(members)[done:], settings, num_workers)
+            for number, track in enumerate(tracks, start=done + 1):
+                if track.error is not None:
+                    bad_files.record([(track.error, "short" if isinstance(track.error, TooShort) else "damaged")])
+                writer.add(track.rows, number)
+                bar.update()
+            writer.finish()
+    if not progress.shards:
+        raise UserError(f"no track of {len(is_validation)} can be used; the list is {bad_files.path}")
+    progress.is_done = True
+    (directory / "README.md").write_text(_card(progress, settings), encoding="utf-8")
+    progress.save(directory)
+    return progress
+
+
+def _prepared(
+    sources: Sequence[Source], indices: np.ndarray, settings: ClipSettings, num_workers: int
+) -> Iterator[PreparedTrack]:
+    first = 0
+    for source in sources:
+        own = indices[(indices >= first) & (indices < first + source.num_clips)] - first
+        yield from map_clips(source.table, own, partial(prepare_track, settings=settings), num_workers)
+        first += source.num_clips
+
+
+def _totals(progress: Progress) -> list[tuple[str, int, float, int]]:
+    """(split, clips, hours, shards) of each split that is not empty."""
+    return [
+        (split, sum(s.clips for s in shards), sum(s.seconds for s in shards) / 3600, len(shards))
+        for split in ("train", "validation")
+        if (shards := progress.of(split))
+    ]
+
+
+def _card(progress: Progress, settings: ClipSettings) -> str:
+    """A data set card that tells `load_dataset` and the Hub where the splits are."""
+    files = [f"      - split: {split}\n        path: data/{split}-*.parquet" for split, *_ in _totals(progress)]
+    table = [f"| {split} | {clips} | {hours:.2f} |" for split, clips, hours, _ in _totals(progress)]
+    return "\n".join([
+        "---", "configs:", "  - config_name: default", "    data_files:", *files, "---", "",
+        f"Mono clips of up to {settings.clip_seconds:g} s at {settings.sampling_rate} Hz ({settings.audio_format}), "
+        "split by track. `mean` and `std` are those of the clip.", "",
+        "| split | clips | hours |", "|---|---|---|", *table, "",
+    ])  # fmt: skip
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `musicssl prepare`."""
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="folder, parquet or tar files, or Hub data set")
+    parser.add_argument("--out", required=True, metavar="DIR", help="where the shards go; an interrupted job goes on")
+    parser.add_argument("--clip_seconds", type=float, default=30.0, help="length of the clips; 0 keeps whole tracks")
+    parser.add_argument("--min_seconds", type=float, default=2.0, help="leave out what is shorter (default 2)")
+    parser.add_argument("--sampling_rate", type=int, default=16000)
+    parser.add_argument("--audio_format", choices=sorted(FORMATS), default="flac")
+    parser.add_argument("--channel_mode", choices=[mode for mode in CHANNEL_MODES if mode != "random"], default="mean")
+    parser.add_argument("--validation_fraction", type=float, default=0.02, help="share of the tracks (default 0.02)")
+    parser.add_argument("--shard_megabytes", type=float, default=500.0)
+    parser.add_argument("--num_workers", type=int, default=2, help="processes that decode and encode (default 2)")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Prepare, and print what there is now and how to use it."""
+    if not 0 <= arguments.validation_fraction < 1:
+        raise UserError(f"--validation_fraction {arguments.validation_fraction}: must be at least 0 and below 1")
+    if arguments.clip_seconds and arguments.clip_seconds < arguments.min_seconds:
+        raise UserError(f"--clip_seconds {arguments.clip_seconds:g}: is below --min_seconds {arguments.min_seconds:g}")
+    settings = ClipSettings(
+        arguments.sampling_rate, arguments.audio_format, arguments.channel_mode, arguments.clip_seconds,
+        arguments.min_seconds,
+    )  # fmt: skip
+    directory = Path(arguments.out)
+    shard_bytes = round(arguments.shard_megabytes * 1e6)
+    sources = parse_sources(arguments.sources)
+    progress = prepare(
+        sources, directory, settings, arguments.validation_fraction, shard_bytes, arguments.num_workers
+    )
+    for split, clips, hours, shards in _totals(progress):
+        print(f"{split:<10}  {clips} clips  {hours:.2f} h  {shards} shards")
+    bad_files = BadFiles(directory / "bad_files.jsonl")
+    print(f"left out    {bad_files.num_damaged} damaged, {bad_files.num_short} short")
+    print(f"train on it --train_data {directory} --validation_data {directory}:validation")
+    print(f"publish it  hf upload NAME {directory} --repo-type dataset")
