@@ -11,14 +11,17 @@ from collections.abc import Sequence
 
 from musicssl.errors import run_as_command
 from musicssl.pretraining.building import build_accelerator
+from musicssl.pretraining.dry_run import dry_run
 from musicssl.pretraining.parsing import parse_arguments
 from musicssl.pretraining.run import train
 
 
 def main(command_line: Sequence[str] | None = None) -> None:
     recipes = parse_arguments(command_line)
+    accelerator = build_accelerator(recipes[0])
+    if recipes[0].dry_run:
+        return dry_run(recipes, accelerator)
     (arguments,) = recipes
-    accelerator = build_accelerator(arguments)
     train(arguments, accelerator)
 
 

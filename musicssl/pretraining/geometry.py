@@ -51,7 +51,7 @@ def derive_geometry(arguments: Arguments, world_size: int, largest_micro_batch: 
         micro_batch = arguments.micro_batch_clips
         accumulation = max(1, round(wanted / (world_size * micro_batch)))
     else:
-        accumulation = -(-per_process // largest_micro_batch)
+        accumulation = _accumulation(per_process, largest_micro_batch)
         micro_batch = max(1, round(per_process / accumulation))
     geometry = BatchGeometry(world_size, micro_batch, accumulation, arguments.crop_seconds)
     if not 0.8 <= geometry.clips_per_update / wanted <= 1.25:
@@ -61,3 +61,10 @@ def derive_geometry(arguments: Arguments, world_size: int, largest_micro_batch: 
             f"fewer processes, or --audio_seconds_per_update {geometry.audio_seconds_per_update:g}"
         )
     return geometry
+
+
+def _accumulation(clips: int, largest_micro_batch: int) -> int:
+    """The fewest micro-batches that fit; up to twice as many where that makes them come out even."""
+    fewest = -(-clips // largest_micro_batch)
+    even = (number for number in range(fewest, 2 * fewest + 1) if clips % number == 0)
+    return next(even, fewest)

@@ -20,7 +20,7 @@ def choose_geometry(arguments: Arguments, accelerator: Accelerator, model: PreTr
     largest = arguments.micro_batch_clips
     if largest is None:
         wanted = max(1, round(wanted_clips_per_update(arguments) / accelerator.num_processes))
-        search = _largest_on_gpu if accelerator.device.type == "cuda" else _largest_by_estimate
+        search = _largest_on_gpu if accelerator.device.type == "cuda" else largest_by_estimate
         found = torch.tensor(search(arguments, accelerator, model, wanted), device=accelerator.device)
         # The tightest device decides for all.
         largest = int(accelerator.gather(found.reshape(1)).min())
@@ -29,9 +29,10 @@ def choose_geometry(arguments: Arguments, accelerator: Accelerator, model: PreTr
     return geometry
 
 
-def _largest_by_estimate(
+def largest_by_estimate(
     arguments: Arguments, accelerator: Accelerator, model: PreTrainedModel, wanted: int
 ) -> int:
+    """Clips per pass that the memory estimate allows, at most `wanted`; needs no weights."""
     num_samples = round(arguments.crop_seconds * model.config.sampling_rate)
     half = accelerator.mixed_precision == "bf16"
     parameters = count_parameters(model)
@@ -42,7 +43,10 @@ def _largest_by_estimate(
         )
 
     per_clip = memory(1) - memory(0)
-    return max(1, min(wanted, int((CPU_MEMORY_BYTES - memory(0)) / per_clip)))
+    budget = CPU_MEMORY_BYTES
+    if accelerator.device.type == "cuda":
+        budget = SAFE_SHARE * torch.cuda.get_device_properties(accelerator.device).total_memory
+    return max(1, min(wanted, int((budget - memory(0)) / per_clip)))
 
 
 def _largest_on_gpu(arguments: Arguments, accelerator: Accelerator, model: PreTrainedModel, wanted: int) -> int:
