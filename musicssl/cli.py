@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "prepare": ("musicssl.audio.prepare", "cut a source into clips of 16 kHz mono FLAC in parquet shards"),
     "demo": ("musicssl.demo.command", "write a small labelled music collection made by this package"),
     "card": ("musicssl.hub.card", "write the model card of a run, or of every published recipe"),
+    "convert": ("musicssl.hub.convert", "between reference checkpoints, stock transformers and ours"),
     "extract": ("musicssl.hub.extract", "write the features of audio files of any length"),
 }
 

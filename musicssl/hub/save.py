@@ -120,11 +120,12 @@ def save_for_hub(model: PreTrainedModel, directory: str | Path, dtype: torch.dty
         )
     for path in family.code_files:
         shutil.copyfile(path, directory / path.name)
-    _save_stock(model, state, family, directory / "stock")
+    save_stock(model, state, directory / "stock")
 
 
-def _save_stock(model: PreTrainedModel, state: dict[str, torch.Tensor], family: Family, directory: Path) -> None:
-    """The encoder under the names and the configuration of the class it inherits; the same tensors."""
+def save_stock(model: PreTrainedModel, state: dict[str, torch.Tensor], directory: Path) -> None:
+    """Write the encoder, with the tensors of `state`, under the names and configuration of the class it inherits."""
+    family = family_of(model.config)
     prefix = "" if isinstance(model, family.stock_model) else f"{model.base_model_prefix}."
     config = stock_config(model.config)
     with torch.device("meta"):

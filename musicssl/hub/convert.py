@@ -1,0 +1,140 @@
+"""Between the reference's checkpoints, the stock classes of transformers and ours: `musicssl convert SOURCE OUT`.
+
+fairseq .pt  ──>  ours  ──>  stock (data2vec-audio, hubert)  ──>  ours
+                  ours  ──>  fairseq .pt
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import torch
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
+
+from musicssl.errors import UserError
+from musicssl.hub.fairseq import load_fairseq_weights
+from musicssl.hub.fairseq_names import architecture, to_fairseq
+from musicssl.hub.safe_pickle import read_checkpoint, state_dict_of
+from musicssl.hub.save import FAMILIES, Family, check_model_directory, load_whole, save_for_hub, save_stock
+
+STOCK = {family.stock_config.model_type: (name, family) for name, family in FAMILIES.items()}
+TARGETS = ("ours", "stock", "fairseq")
+_PICKLES = ("pytorch_model.bin", "model.pt", "pytorch_model.pt")
+
+
+def load_any(source: str | Path) -> PreTrainedModel:
+    """Any supported checkpoint as one of our models, with its head where it has one.
+
+    Args:
+        source: a reference `.pt` file; a directory or Hub id of ours, of `data2vec-audio` or of `hubert`. Pickles are
+            read for their tensors only, nothing in them is run.
+
+    Raises:
+        UserError: another kind of checkpoint, a damaged file, or tensors that do not fit.
+    """
+    path = Path(source)
+    if path.is_file():
+        checkpoint = read_checkpoint(path)
+        state = state_dict_of(checkpoint)
+        return _from_fairseq(state, checkpoint.get("cfg") or checkpoint.get("args"))
+    if path.is_dir() and not list(path.glob("*.safetensors")) and (path / "config.json").is_file():
+        pickles = [path / name for name in _PICKLES if (path / name).is_file()]
+        if pickles:
+            return _from_stock_state(_config(path), state_dict_of(read_checkpoint(pickles[0])))
+    if path.is_dir():
+        check_model_directory(path)
+    config = _config(source)
+    if config.model_type in FAMILIES and path.is_dir():
+        return load_whole(path)
+    family = _family(config)
+    model_class = getattr(family.package, f"{family.prefix}Model")
+    model, report = model_class.from_pretrained(source, config=our_config(config), output_loading_info=True)
+    if report["missing_keys"]:
+        raise UserError(f"{source} has nothing for {', '.join(sorted(report['missing_keys'])[:3])}")
+    return model
+
+
+def our_config(config: PreTrainedConfig) -> PreTrainedConfig:
+    """The music2vec or musicHuBERT configuration with the architecture and settings of a stock one."""
+    if config.model_type in FAMILIES:
+        return config
+    family = _family(config)
+    given = config.to_dict()
+    names = {key for key in given if hasattr(family.stock_config(), key)}
+    left_out = {"model_type", "architectures", "transformers_version", "dtype", "_name_or_path", "auto_map"}
+    our_class = getattr(family.package, f"{family.prefix}Config")
+    top = {"average_top_k_layers": min(8, config.num_hidden_layers)} if family.prefix == "Music2Vec" else {}
+    return our_class(**{key: given[key] for key in names - left_out - {"num_feat_extract_layers"}}, **top)
+
+
+def _config(source: str | Path) -> PreTrainedConfig:
+    try:
+        return AutoConfig.from_pretrained(source)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{source}: {str(error).strip().splitlines()[0]}") from None
+
+
+def _family(config: PreTrainedConfig) -> Family:
+    if config.model_type in FAMILIES:
+        return FAMILIES[config.model_type]
+    if config.model_type not in STOCK:
+        raise UserError(
+            f"the model type is {config.model_type!r}: reference .pt files, {', '.join([*STOCK, *FAMILIES])} convert"
+        )
+    return STOCK[config.model_type][1]
+
+
+def _from_fairseq(state: dict, settings: object) -> PreTrainedModel:
+    config = architecture(state, settings)
+    family = FAMILIES[config.model_type]
+    model = getattr(family.package, f"{family.prefix}ForPreTraining")(config)
+    load_fairseq_weights(model, state)
+    return model.eval()
+
+
+def _from_stock_state(config: PreTrainedConfig, state: dict[str, torch.Tensor]) -> PreTrainedModel:
+    """A stock pickle's tensors through transformers' own loading, which knows the old names of weight norms."""
+    from safetensors.torch import save_file
+
+    with tempfile.TemporaryDirectory() as folder:
+        config.save_pretrained(folder)
+        tensors = {name: tensor.contiguous().clone() for name, tensor in state.items() if torch.is_tensor(tensor)}
+        save_file(tensors, Path(folder) / "model.safetensors", metadata={"format": "pt"})
+        return load_any(folder)
+
+
+def convert(source: str | Path, destination: str | Path, to: str = "ours", dtype: torch.dtype | None = None) -> None:
+    """Write `source` as our published tree, as a stock encoder, or as a reference checkpoint (a `.pt` file).
+
+    Raises:
+        UserError: what cannot be read, or a bare encoder asked for as a reference checkpoint.
+    """
+    destination = Path(destination)
+    if to == "fairseq" and destination.suffix != ".pt":
+        raise UserError(f"{destination}: a reference checkpoint is one file; name it something.pt")
+    model = load_any(source)
+    if to == "ours":
+        save_for_hub(model, destination, dtype)
+    elif to == "stock":
+        state = model.state_dict() if dtype is None else {k: v.to(dtype) for k, v in model.state_dict().items()}
+        save_stock(model, state, destination)
+    else:
+        if model.base_model is model:
+            raise UserError(f"{source} is an encoder without pre-training head: the reference has no such checkpoint")
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        torch.save({"model": to_fairseq(model), "cfg": None}, destination)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of `musicssl convert`."""
+    parser.add_argument("source", help="a reference .pt file, a model's directory, or a Hub id")
+    parser.add_argument("out", type=Path, help="directory to write; for --to fairseq a .pt file")
+    parser.add_argument("--to", choices=TARGETS, default="ours", help="default: ours, with stock/ inside")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="of the stored weights; default: as they are")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Convert and say what was written."""
+    dtype = getattr(torch, arguments.dtype) if arguments.dtype else None
+    convert(arguments.source, arguments.out, arguments.to, dtype)
+    print(arguments.out)
