@@ -9,8 +9,10 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from musicssl.demo.archives import ARCHIVES
 from musicssl.demo.collection import PARTS, CollectionSettings
 from musicssl.errors import UserError
+from musicssl.probing.tasks import TASKS, get_task
 
 RECORD = "demo.json"
 
@@ -31,6 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, _, meaning in _SIZES:
         default = getattr(CollectionSettings, name)
         parser.add_argument(f"--{name}", type=type(default), default=default, help=f"{meaning} (default: {default})")
+    parser.add_argument(
+        "--tasks", help="instead, small sets in the distributed layouts of these probing tasks: all, or names like a,b"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -38,6 +43,12 @@ def run(arguments: argparse.Namespace) -> None:
     for name, smallest, _ in _SIZES:
         if not getattr(arguments, name) >= smallest:
             raise UserError(f"--{name} {getattr(arguments, name)}: give at least {smallest}")
+    if arguments.tasks:
+        names = list(TASKS) if arguments.tasks == "all" else arguments.tasks.split(",")
+        for archive in dict.fromkeys(get_task(name).dataset for name in names):
+            settings = {"seed": arguments.seed}
+            write_part(arguments.out, archive, settings, partial(ARCHIVES[archive], seed=arguments.seed))
+        return
     settings = CollectionSettings(**{name: getattr(arguments, name) for name, _, _ in _SIZES})
     for part, write in PARTS.items():
         write_part(arguments.out, part, dataclasses.asdict(settings), partial(write, settings=settings))

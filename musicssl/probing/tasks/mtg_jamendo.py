@@ -29,19 +29,16 @@ def read_table(
     """
     tables = f"data/splits/split-0/autotagging_{subset}-{{}}.tsv"
     indices = {label: index for index, label in enumerate(labels)}
-    rows, problems = [], []
+    rows = []
     for split in SPLITS:
         relative = tables.format(split)
         path = require(root, task, SOURCE, relative, f"mtg-jamendo-dataset*/{relative}")
         table = read_rows(path, "\t", ("TRACK_ID", "ARTIST_ID", "PATH", "DURATION", "TAGS"))
         rows += [(row, split) for row in table]
-        hours = sum(float(row["DURATION"]) for row in table) / 3600.0
-        if abs(hours - published_hours[split]) > 0.06:
-            problems.append(f"{path.name} has {hours:.1f} hours instead of {published_hours[split]}")
     unknown = sorted({tag for row, _ in rows for tag in row["TAGS"].split("\t")} - set(labels))
     if unknown:
         raise UserError(f"task {task}: unknown tag {unknown[0]!r} in autotagging_{subset}; is this split-0?")
-    problems += _shared_artists(rows)
+    problems = _wrong_hours(rows, published_hours) + _shared_artists(rows)
     locate = _locator(root, [row["PATH"] for row, _ in rows])
     data = keep_present(
         root,
@@ -57,6 +54,15 @@ def read_table(
         ),
     )
     return TaskData(data.examples, data.missing, problems=problems)
+
+
+def _wrong_hours(rows: list[tuple[dict, str]], published: Mapping[str, float]) -> list[str]:
+    """The sum of durations tells one table from another where no list of ids is at hand to hash."""
+    hours = {split: sum(float(row["DURATION"]) for row, each in rows if each == split) / 3600.0 for split in SPLITS}
+    if all(abs(hours[split] - published[split]) < 0.06 for split in SPLITS):
+        return []
+    found, expected = (" / ".join(f"{each[split]:.1f}" for split in SPLITS) for each in (hours, published))
+    return [f"{found} hours instead of {expected}"]
 
 
 def _shared_artists(rows: list[tuple[dict, str]]) -> list[str]:
