@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from musicssl.errors import run_as_command
 from musicssl.pretraining.building import build_accelerator
 from musicssl.pretraining.dry_run import dry_run
+from musicssl.pretraining.iterations import train_iterations
 from musicssl.pretraining.parsing import parse_arguments
-from musicssl.pretraining.run import train
 
 
 def main(command_line: Sequence[str] | None = None) -> None:
@@ -22,7 +22,7 @@ def main(command_line: Sequence[str] | None = None) -> None:
     if recipes[0].dry_run:
         return dry_run(recipes, accelerator)
     (arguments,) = recipes
-    train(arguments, accelerator)
+    train_iterations(arguments, accelerator)
 
 
 if __name__ == "__main__":

@@ -67,3 +67,27 @@ def label_quality(labeller: Labeller, clips: Iterable[tuple[str, np.ndarray]], m
         for number, source in enumerate(labeller.sources)
         if sequences[number]
     }
+
+
+def usage_table(quality: dict[str, dict]) -> str:
+    """The numbers of `label_quality` as text."""
+    width = max(map(len, quality))
+    lines = [f"{'codebook':{width}}  perplexity  used clusters  mean run"]
+    for name, values in quality.items():
+        run = 1000 * values["mean_run_frames"] / values["rate_hz"]
+        lines.append(
+            f"{name:{width}}  {values['usage_perplexity']:10.1f}  {values['used_clusters']:13d}  {run:5.0f} ms"
+        )
+    return "\n".join(lines)
+
+
+def agreement_table(rows: list[dict]) -> str:
+    """Rows of `agreement`, each with its codebook and truth, as text."""
+    width = max(len(row["codebook"]) for row in rows)
+    lines = [f"{'codebook':{width}}  truth              MI (nats)  of entropy  cluster purity  class purity"]
+    for row in rows:
+        lines.append(
+            f"{row['codebook']:{width}}  {row['truth']:17}  {row['mutual_information']:9.3f}  "
+            f"{row['normalised_mutual_information']:10.3f}  {row['cluster_purity']:14.3f}  {row['class_purity']:12.3f}"
+        )
+    return "\n".join(lines)
