@@ -118,7 +118,7 @@ def prepare(
     sources: Sequence[Source],
     directory: Path,
     settings: ClipSettings,
-    validation_fraction: float = 0.02,
+    validation_fraction: float = 0.05,
     shard_bytes: int = 500_000_000,
     num_workers: int = 2,
 ) -> Progress:
@@ -201,7 +201,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sampling_rate", type=int, default=16000)
     parser.add_argument("--audio_format", choices=sorted(FORMATS), default="flac")
     parser.add_argument("--channel_mode", choices=[mode for mode in CHANNEL_MODES if mode != "random"], default="mean")
-    parser.add_argument("--validation_fraction", type=float, default=0.02, help="share of the tracks (default 0.02)")
+    parser.add_argument("--validation_fraction", type=float, default=0.05, help="share of the tracks (default 0.05)")
     parser.add_argument("--shard_megabytes", type=float, default=500.0)
     parser.add_argument("--num_workers", type=int, default=2, help="processes that decode and encode (default 2)")
 
