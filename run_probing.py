@@ -1,4 +1,10 @@
-"""Probe frozen audio encoders: `python run_probing.py --model DIR --custom_task FOLDER --label COLUMN`."""
+"""Probe frozen audio encoders on labelled music and print what they know.
+
+python run_probing.py --model DIR --custom_task FOLDER --label COLUMN      # your own labels
+python run_probing.py --model DIR --data_root FOLDER --tasks all           # the 13 tasks
+python run_probing.py --data_root FOLDER --tasks available                 # which of them are there
+python run_probing.py --compare FOLDER FOLDER                              # finished results side by side
+"""
 
 import sys
 from argparse import Namespace
@@ -8,10 +14,14 @@ from pathlib import Path
 import torch
 from accelerate import PartialState
 
-from musicssl.errors import UserError, run_as_command
-from musicssl.probing.arguments import ALL, AVAILABLE, parse_arguments, probe_settings, slug
+from musicssl.errors import run_as_command
+from musicssl.probing.arguments import AVAILABLE, parse_arguments, probe_settings, slug
+from musicssl.probing.availability import availability_table, load_tasks, select_tasks
+from musicssl.probing.compare import compare, difference_table
 from musicssl.probing.custom_task import custom_task
-from musicssl.probing.encoders import RANDOM_PREFIX, load_encoder
+from musicssl.probing.encoders import load_encoder
+from musicssl.probing.report import write_report
+from musicssl.probing.results import load_results
 from musicssl.probing.session import probe_model
 from musicssl.probing.table import published_table, score_table
 from musicssl.probing.tasks.base import Task, TaskData
@@ -22,38 +32,59 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, load the tasks, probe every model, print the table."""
     parsed = parse_arguments(arguments)
-    state = PartialState()
-    tasks, errors = load_tasks(parsed)
-    settings = probe_settings(parsed, state.device)
-    results = []
-    for model, folder in output_folders(parsed).items():
-        encoder = load_encoder(model, DTYPES[parsed.dtype], parsed.trust_remote_code, parsed.seed)
-        results.append(probe_model(encoder, tasks, errors, settings, folder, parsed.overwrite))
-    if not state.is_main_process:
+    if parsed.compare:
+        show(parsed, parsed.compare)
         return 0
-    print(score_table(results))
-    print(published_table(results))
-    print(f"results: {parsed.output_dir / 'results.json'}")
-    return 1 if any(result["errors"] for result in results) else 0
+    if parsed.tasks == AVAILABLE:
+        print(availability_table(parsed.data_root))
+        return 0
+    state = PartialState()
+    tasks, errors = tasks_of(parsed)
+    settings = probe_settings(parsed, state.device)
+    folders = output_folders(parsed)
+    for model, folder in folders.items():
+        encoder = load_encoder(model, DTYPES[parsed.dtype], parsed.trust_remote_code, parsed.seed)
+        probe_model(encoder, tasks, errors, settings, folder, parsed.overwrite)
+    if state.is_main_process:
+        show(parsed, list(folders.values()))
+    return 1 if errors else 0
 
 
-def load_tasks(parsed: Namespace) -> tuple[list[tuple[Task, TaskData]], dict[str, str]]:
-    """The tasks that can be run, and for the others why not. A custom task that cannot is an error."""
-    if parsed.custom_task:
-        kinds = parsed.kinds * len(parsed.label) if len(parsed.kinds) == 1 else parsed.kinds
-        tasks = [
-            custom_task(parsed.custom_task, label, kind, parsed.audio_column, parsed.track_column)
-            for label, kind in zip(parsed.label, kinds, strict=True)
-        ]
-        return [(task, task.load(parsed.custom_task)) for task in tasks], {}
-    raise UserError("--tasks is not there yet")
+def tasks_of(parsed: Namespace) -> tuple[list[tuple[Task, TaskData]], dict[str, str]]:
+    """The tasks that can be run, and for the others why not."""
+    if parsed.tasks:
+        return load_tasks(select_tasks(parsed.tasks), parsed.data_root, parsed.allow_partial)
+    kinds = parsed.kinds * len(parsed.label) if len(parsed.kinds) == 1 else parsed.kinds
+    tasks = [
+        custom_task(parsed.custom_task, label, kind, parsed.audio_column, parsed.track_column)
+        for label, kind in zip(parsed.label, kinds, strict=True)
+    ]
+    return [(task, task.load(parsed.custom_task)) for task in tasks], {}
 
 
 def output_folders(parsed: Namespace) -> dict[str, Path]:
     """model -> folder: the first model's results lie in --output_dir itself, each other's in a folder below."""
-    baselines = parsed.baselines
-    models = list(dict.fromkeys([*parsed.model, *baselines]))
+    models = list(dict.fromkeys([*parsed.model, *parsed.baselines]))
     return {model: parsed.output_dir if i == 0 else parsed.output_dir / slug(model) for i, model in enumerate(models)}
+
+
+def show(parsed: Namespace, folders: Sequence[Path]) -> None:
+    """Print the tables of finished folders and write the report into the first."""
+    results = [load_results(folder) for folder in folders]
+    differences, notes = compare(folders)
+    print(score_table(results))
+    if published := published_table(results):
+        print(f"\n{published}")
+    if differences:
+        print(f"\n{difference_table(differences)}")
+    for note in notes:
+        print(note)
+    written = [folder / "results.json" for folder in folders]
+    if not parsed.no_report:
+        report = (parsed.output_dir or folders[0]) / "report.html"
+        write_report(results, report, differences, notes)
+        written.append(report)
+    print("\n" + "\n".join(str(path) for path in written))
 
 
 if __name__ == "__main__":

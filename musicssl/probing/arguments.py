@@ -18,23 +18,41 @@ AVAILABLE, ALL = "available", "all"
 def build_parser() -> argparse.ArgumentParser:
     """Every flag, with the protocol's defaults (MARBLE v1's constrained track, tasks.md section 1)."""
     parser = argparse.ArgumentParser(
-        prog="run_probing.py", description="Measure what a frozen audio encoder knows, task by task and layer by layer."
+        prog="run_probing.py",
+        description="Measure what a frozen audio encoder knows, task by task and layer by layer.",
     )
     what = parser.add_argument_group("what to probe")
-    what.add_argument("--model", nargs="+", default=[], metavar="MODEL",
-                      help="a checkpoint directory or Hub id, random:DIR (same network, fresh weights), "
-                      f"or hand-made features: {', '.join(HANDMADE)}")
-    what.add_argument("--baselines", nargs="*", default=[], metavar="MODEL",
-                      help="more of the same, below the model in the table; without values: random weights and mfcc")
+    what.add_argument(
+        "--model",
+        nargs="+",
+        default=[],
+        metavar="MODEL",
+        help="a checkpoint directory or Hub id, random:DIR (same network, fresh weights), "
+        f"or hand-made features: {', '.join(HANDMADE)}",
+    )
+    what.add_argument(
+        "--baselines",
+        nargs="*",
+        metavar="MODEL",
+        help="more models, beside the first in the table; without values: its random weights and mfcc",
+    )
     what.add_argument("--trust_remote_code", action="store_true", help="run model code from the Hub (MERT needs it)")
     tasks = parser.add_argument_group("tasks")
     tasks.add_argument("--tasks", help=f"{ALL}, {AVAILABLE} (list what is found and stop), or names joined by commas")
     tasks.add_argument("--data_root", type=Path, help="folder with one folder per data set")
     tasks.add_argument("--allow_partial", action="store_true", help="score an incomplete data set (not comparable)")
     tasks.add_argument("--custom_task", help="a labelled audiofolder, parquet folder or Hub data set")
-    tasks.add_argument("--label", nargs="+", metavar="COLUMN", help="one task per column; A+B: one two-dimensional regression")
-    tasks.add_argument("--type", nargs="+", default=["multiclass"], dest="kinds", metavar="TYPE",
-                       help="multiclass, multilabel, regression, key or beat: one for all labels, or one per label")
+    tasks.add_argument(
+        "--label", nargs="+", metavar="COLUMN", help="one task per column; A+B: one two-dimensional regression"
+    )
+    tasks.add_argument(
+        "--type",
+        nargs="+",
+        default=["multiclass"],
+        dest="kinds",
+        metavar="TYPE",
+        help="multiclass, multilabel, regression, key or beat: one for all labels, or one per label",
+    )
     tasks.add_argument("--audio_column", default="audio", help="of parquet files and Hub data sets")
     tasks.add_argument("--track_column", help="average the scores of clips that share a value there")
     protocol = parser.add_argument_group("protocol")
@@ -44,20 +62,33 @@ def build_parser() -> argparse.ArgumentParser:
     protocol.add_argument("--max_epochs", type=int, help="instead of the task's number")
     protocol.add_argument("--window_seconds", type=float, help="instead of the task's")
     protocol.add_argument("--channel_mode", choices=("mean", "left"), default="mean", help="how stereo becomes mono")
-    protocol.add_argument("--feature_scaling", choices=("auto", "none", "standard"), default="auto",
-                          help="auto: networks none (MARBLE), hand-made features to unit variance")
+    protocol.add_argument(
+        "--feature_scaling",
+        choices=("auto", "none", "standard"),
+        default="auto",
+        help="auto: networks none (MARBLE), hand-made features to unit variance",
+    )
     protocol.add_argument("--bootstrap_resamples", type=int, default=1000, help="of the test tracks")
     speed = parser.add_argument_group("speed and storage")
     speed.add_argument("--output_dir", type=Path, help="default: runs/probing/MODEL")
-    speed.add_argument("--feature_store", type=Path, default=Path("runs/features"), help="features, reused by later runs")
+    speed.add_argument(
+        "--feature_store", type=Path, default=Path("runs/features"), help="features, reused by later runs"
+    )
     speed.add_argument("--feature_dtype", choices=("float16", "float32"), default="float16", help="as stored")
     speed.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of the encoder")
     speed.add_argument("--batch_seconds", type=float, default=120.0, help="audio per forward pass of the encoder")
-    speed.add_argument("--checkpoint_seconds", type=float, default=300.0, help="between two saves of heads in training")
+    speed.add_argument(
+        "--checkpoint_seconds", type=float, default=300.0, help="between two saves of heads in training"
+    )
     speed.add_argument("--overwrite", action="store_true", help="do finished tasks again")
     report = parser.add_argument_group("report")
-    report.add_argument("--compare", nargs="+", type=Path, metavar="DIR",
-                        help="no probing: set finished output folders side by side, with significance")
+    report.add_argument(
+        "--compare",
+        nargs="+",
+        type=Path,
+        metavar="DIR",
+        help="no probing: set finished output folders side by side, with significance",
+    )
     report.add_argument("--no_report", action="store_true", help="no report.html")
     return parser
 
@@ -71,6 +102,11 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parsed = build_parser().parse_args(arguments)
     if parsed.compare:
         return parsed
+    if parsed.baselines is None:
+        parsed.baselines = []
+    elif not parsed.baselines:
+        networks = [name for name in parsed.model if name not in HANDMADE and not name.startswith(RANDOM_PREFIX)]
+        parsed.baselines = [RANDOM_PREFIX + name for name in networks] + ["mfcc"]
     if parsed.tasks != AVAILABLE:
         _check_models(parsed)
     _check_tasks(parsed)
@@ -88,9 +124,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def _check_models(parsed: argparse.Namespace) -> None:
     if not parsed.model:
-        raise UserError("--model is missing: a checkpoint directory, a Hub id, random:DIR, or one of " + ", ".join(HANDMADE))
-    if "--baselines" in parsed.__dict__.get("_given", ()):
-        return
+        raise UserError(
+            "--model is missing: a checkpoint directory, a Hub id, random:DIR, or one of " + ", ".join(HANDMADE)
+        )
     for name in [*parsed.model, *parsed.baselines]:
         path = Path(name.removeprefix(RANDOM_PREFIX))
         if path.is_dir() and not (path / "config.json").is_file():

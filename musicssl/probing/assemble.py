@@ -46,8 +46,16 @@ def build_problem(task: Task, examples: Sequence[Example], extractor: Extractor,
     if task.kind == "beat":
         train = FrameCrops(train, round(CROP_SECONDS * encoder.frame_rate_hz))
     num_outputs = 1 if task.kind == "beat" else len(task.labels)
-    return Problem(task.kind, task.aggregate, num_outputs, encoder.state_names, encoder.mixed_states, train,
-                   splits["validation"], splits["test"])
+    return Problem(
+        task.kind,
+        task.aggregate,
+        num_outputs,
+        encoder.state_names,
+        encoder.mixed_states,
+        train,
+        splits["validation"],
+        splits["test"],
+    )
 
 
 def _window_split(task: Task, usable: Sequence[tuple[Example, np.ndarray]], frame_rate_hz: float) -> Split:
@@ -77,8 +85,13 @@ def _frame_split(task: Task, usable: Sequence[tuple[Example, np.ndarray]], frame
         targets.append(target)
         tracks.append(np.full(len(frames), number))
     targets = torch.from_numpy(np.concatenate(targets))
-    return Split(torch.from_numpy(np.concatenate(features)), targets, torch.from_numpy(np.concatenate(tracks)),
-                 targets, [example.track_id for example, _ in usable])
+    return Split(
+        torch.from_numpy(np.concatenate(features)),
+        targets,
+        torch.from_numpy(np.concatenate(tracks)),
+        targets,
+        [example.track_id for example, _ in usable],
+    )
 
 
 def _target(task: Task, label) -> np.ndarray | int:

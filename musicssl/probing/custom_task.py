@@ -25,14 +25,23 @@ METRICS = {
 }
 KEY_NAMES = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")
 KEYS = tuple(f"{tonic} {mode}" for mode in ("major", "minor") for tonic in KEY_NAMES)
-_SPLIT_NAMES = {"train": "train", "training": "train", "validation": "validation", "valid": "validation",
-                "val": "validation", "dev": "validation", "test": "test", "testing": "test"}
+_SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+}
 _AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au"}
 _LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 
 
-def custom_task(source: str, label: str, kind: str = "multiclass", audio_column: str = "audio",
-                track_column: str | None = None) -> Task:
+def custom_task(
+    source: str, label: str, kind: str = "multiclass", audio_column: str = "audio", track_column: str | None = None
+) -> Task:
     """Make a task of `source`'s column `label`.
 
     Args:
@@ -66,11 +75,23 @@ def custom_task(source: str, label: str, kind: str = "multiclass", audio_column:
         )
     name = f"{Path(source).name}_{label.replace('+', '_')}"
     return Task(
-        name=name, dataset=Path(source).name, title=name.replace("_", " "), kind=kind, labels=labels,
-        metrics=METRICS[kind], primary_metric=METRICS[kind][0],
-        epochs=100, patience=20, plateau_patience=5,  # as MARBLE v1 on its small sets (tasks.md section 1)
-        published_counts=None, split_hash=None, licence="", citation="", source=source,
-        layout="an audiofolder, parquet files or a Hub data set", comparable_to="nothing: a data set of your own",
+        name=name,
+        dataset=Path(source).name,
+        title=name.replace("_", " "),
+        kind=kind,
+        labels=labels,
+        metrics=METRICS[kind],
+        primary_metric=METRICS[kind][0],
+        epochs=100,
+        patience=20,
+        plateau_patience=5,  # as MARBLE v1 on its small sets (tasks.md section 1)
+        published_counts=None,
+        split_hash=None,
+        licence="",
+        citation="",
+        source=source,
+        layout="an audiofolder, parquet files or a Hub data set",
+        comparable_to="nothing: a data set of your own",
         read=lambda root: TaskData(examples, notes=notes),
     )
 
@@ -85,18 +106,21 @@ def parse_key(text: str) -> int:
     return tonic % 12 + 12 * ((mode or "major").startswith("m") and not (mode or "major").startswith("maj"))
 
 
-def _examples(source: str, rows: list[dict], columns: Sequence[str], kind: str, audio_column: str,
-              track_column: str | None) -> tuple[list[Example], tuple[str, ...], list[str]]:
+def _examples(
+    source: str, rows: list[dict], columns: Sequence[str], kind: str, audio_column: str, track_column: str | None
+) -> tuple[list[Example], tuple[str, ...], list[str]]:
     kept, unlabelled = [], 0
     for row in rows:
         values = [row.get(column) for column in columns]
-        if any(_is_empty(value) for value in values):
+        if any(_is_empty(value, kind) for value in values):
             unlabelled += 1
             continue
         try:
             kept.append((row, _PARSERS[kind](values)))
         except ValueError as error:
-            raise UserError(f"--custom_task {source}: {row['clip_id']}, column {'+'.join(columns)}: {error}") from error
+            raise UserError(
+                f"--custom_task {source}: {row['clip_id']}, column {'+'.join(columns)}: {error}"
+            ) from error
     labels = _vocabulary(kind, columns, [value for _, value in kept])
     places = {name: index for index, name in enumerate(labels)}
     encode: Callable[[Any], Any] = {
@@ -104,8 +128,13 @@ def _examples(source: str, rows: list[dict], columns: Sequence[str], kind: str, 
         "multilabel": lambda value: tuple(sorted(places[tag] for tag in value)),
     }.get(kind, lambda value: value)
     examples = [
-        Example(row["clip_id"], row[audio_column], encode(value), row["split"],
-                str(row[track_column]) if track_column else row["clip_id"])
+        Example(
+            row["clip_id"],
+            row[audio_column],
+            encode(value),
+            row["split"],
+            str(row[track_column]) if track_column else row["clip_id"],
+        )
         for row, value in kept
     ]
     notes = [f"{unlabelled} clips without a label left out"] if unlabelled else []
@@ -150,10 +179,11 @@ def _natural(name: str) -> tuple:
         return (1, 0.0, name)
 
 
-def _is_empty(value: Any) -> bool:
+def _is_empty(value: Any, kind: str) -> bool:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return True
-    return isinstance(value, str) and not value.strip()
+    empty = {"", "unknown", "none", "-"} if kind == "key" else {""}
+    return isinstance(value, str) and value.strip().lower() in empty
 
 
 def _as_list(value: Any, separators: str) -> list[str]:
@@ -192,13 +222,21 @@ def _rows(source: str, audio_column: str) -> Iterator[dict]:
         for path in sorted(root.glob("*/*/*")):
             split = _split_of(path.parts[-3])
             if split and path.suffix.lower() in _AUDIO_SUFFIXES:
-                yield {"clip_id": str(path.relative_to(root)), "split": split, audio_column: str(path),
-                       "label": path.parent.name}
+                yield {
+                    "clip_id": str(path.relative_to(root)),
+                    "split": split,
+                    audio_column: str(path),
+                    "label": path.parent.name,
+                }
 
 
 def _metadata_rows(root: Path, table: Path, audio_column: str) -> Iterator[dict]:
     with table.open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file)) if table.suffix == ".csv" else [json.loads(line) for line in file if line.strip()]
+        rows = (
+            list(csv.DictReader(file))
+            if table.suffix == ".csv"
+            else [json.loads(line) for line in file if line.strip()]
+        )
     folder_split = _split_of(table.parent.name)
     for number, row in enumerate(rows, start=2):
         if not row.get("file_name"):
@@ -222,7 +260,9 @@ def _table_rows(name: str, split: str | None, rows: Sequence[dict], audio_column
         if isinstance(audio, dict):
             audio = audio.get("bytes") or audio.get("path")
         if not isinstance(audio, (str, bytes)):
-            raise UserError(f"--custom_task: {name} row {number} has no audio in column {audio_column!r} (--audio_column)")
+            raise UserError(
+                f"--custom_task: {name} row {number} has no audio in column {audio_column!r} (--audio_column)"
+            )
         yield row | {"clip_id": f"{name}:{number}", "split": row_split, audio_column: audio}
 
 

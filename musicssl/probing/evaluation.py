@@ -3,6 +3,7 @@
 Shapes: K seeds, n scored clips (tracks or windows), C outputs, R bootstrap resamples.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -44,24 +45,38 @@ class Evaluation:
         return summary
 
 
-def evaluate_test(problem: Problem, outputs: torch.Tensor, labels: tuple[str, ...], resamples: int,
-                  beats: list[list[np.ndarray]] | None = None, reference_beats: list | None = None) -> Evaluation:
-    """Score the test outputs of one head per seed.
-
-    Args:
-        outputs: (K, n, C) of every window or frame.
-        resamples: how many bootstrap resamples of the test tracks.
-        beats: for beat tracking, the decoded beat times of each seed and track; reference_beats: the labelled ones.
-    """
-    tracks = len(problem.test.track_ids)
-    weights = bootstrap_weights(tracks, resamples)
-    if problem.kind == "beat":
-        return _evaluate_beats(beats, reference_beats, weights)
+def evaluate_test(problem: Problem, outputs: torch.Tensor, labels: tuple[str, ...], resamples: int) -> Evaluation:
+    """Score the test outputs (K, n, C) of one head per seed, window by window, over `resamples` of the tracks."""
+    weights = bootstrap_weights(len(problem.test.track_ids), resamples)
     judged, targets = problem.judged(outputs, problem.test)
     if problem.aggregate == "window":
         weights = weights[:, problem.test.tracks]
     judged, targets, weights = judged.cpu(), targets.cpu(), torch.from_numpy(weights).float()
     return _EVALUATORS[problem.kind](judged, targets, weights, labels)
+
+
+def evaluate_beats(
+    labelled: Sequence[np.ndarray], decoded: Sequence[Sequence[np.ndarray]], resamples: int
+) -> Evaluation:
+    """Score beat times in seconds: `labelled` one array per track, `decoded` the same for each seed."""
+    references = [times.tolist() for times in labelled]
+    results = [
+        BeatF().compute(predictions=[times.tolist() for times in seed], references=references) for seed in decoded
+    ]
+    counts = {
+        tolerance: np.array(
+            [[match_counts(*track, tolerance) for track in zip(labelled, seed, strict=True)] for seed in decoded]
+        )
+        for tolerance in (0.07, 0.02)
+    }  # (K, tracks, 3)
+    weights = bootstrap_weights(len(labelled), resamples)
+    pooled = {tolerance: np.einsum("rt,ktc->rkc", weights, each) for tolerance, each in counts.items()}
+    resampled = {
+        "beat_f1_70ms_micro": f_measure(pooled[0.07]),
+        "beat_f1_70ms": weights @ f_measure(counts[0.07]).T / len(labelled),
+        "beat_f1_20ms_micro": f_measure(pooled[0.02]),
+    }
+    return Evaluation({name: [result[name] for result in results] for name in resampled}, resampled)
 
 
 def bootstrap_weights(num_tracks: int, resamples: int, seed: int = 0) -> np.ndarray:
@@ -98,7 +113,10 @@ def _evaluate_tags(outputs, targets, weights, labels) -> Evaluation:
     absent = [labels[tag] for tag in results[0]["absent_tags"]]
     everything = torch.ones(1, len(targets))
     per_tag = scores.roc_auc(outputs, targets, everything)[0].mean(dim=0)
-    details = {"absent_tags": absent, "roc_auc_per_tag": dict(zip(labels, map(_finite, per_tag.tolist()), strict=True))}
+    details = {
+        "absent_tags": absent,
+        "roc_auc_per_tag": dict(zip(labels, map(_finite, per_tag.tolist()), strict=True)),
+    }
     return Evaluation(seeds, resampled, details)
 
 
@@ -119,27 +137,6 @@ _EVALUATORS = {
     "multilabel": _evaluate_tags,
     "regression": _evaluate_regression,
 }
-
-
-def _evaluate_beats(beats, reference_beats, weights) -> Evaluation:
-    results = [
-        BeatF().compute(predictions=[times.tolist() for times in each], references=[list(r) for r in reference_beats])
-        for each in beats
-    ]
-    seeds = {name: [result[name] for result in results] for name in results[0]}
-    counts = {
-        tolerance: np.array([
-            [match_counts(*track, tolerance) for track in zip(reference_beats, each, strict=True)] for each in beats
-        ])
-        for tolerance in (0.07, 0.02)
-    }  # (K, tracks, 3)
-    pooled = {tolerance: np.einsum("rt,ktc->rkc", weights, each) for tolerance, each in counts.items()}
-    resampled = {
-        "beat_f1_70ms_micro": f_measure(pooled[0.07]),
-        "beat_f1_70ms": weights @ f_measure(counts[0.07]).T / weights.sum(axis=1, keepdims=True),
-        "beat_f1_20ms_micro": f_measure(pooled[0.02]),
-    }
-    return Evaluation(seeds, resampled)
 
 
 def _finite(value: float) -> float | None:

@@ -107,8 +107,12 @@ class Extractor:
         mine = todo[self.process.process_index :: self.process.num_processes]
         encoded, failed = 0, {}
         self.encoder.to(self.settings.device)
-        bar = tqdm(total=sum(map(len, mine)), desc=f"encode {self.encoder.name}", unit="clip",
-                   disable=not (progress and mine and self.process.is_main_process))
+        bar = tqdm(
+            total=sum(map(len, mine)),
+            desc=f"encode {self.encoder.name}",
+            unit="clip",
+            disable=not (progress and mine and self.process.is_main_process),
+        )
         try:
             for group in mine:
                 keys, features, reasons = self._encode(group)
@@ -124,7 +128,7 @@ class Extractor:
         self.store.refresh()
         for reasons in gather_object([failed]):
             for key, reason in reasons.items():
-                self.skipped |= {name: reason for name in names[key]}
+                self.skipped |= dict.fromkeys(names[key], reason)
         return encoded
 
     def windows(self, example: Example) -> np.ndarray | None:
@@ -152,8 +156,9 @@ class Extractor:
             if clip.key in self.store:
                 continue
             try:
-                wave = load_audio(clip.audio, self.encoder.sampling_rate, self.rule.channel_mode,
-                                  clip.start_seconds, clip.seconds)
+                wave = load_audio(
+                    clip.audio, self.encoder.sampling_rate, self.rule.channel_mode, clip.start_seconds, clip.seconds
+                )
                 windows.append(self._cut(wave))
                 keys.append(clip.key)
             except BadAudio as error:
@@ -161,7 +166,9 @@ class Extractor:
         lengths = {len(window) for clip_windows in windows for window in clip_windows}
         features: list[list] = [[None] * len(clip_windows) for clip_windows in windows]
         for length in sorted(lengths):
-            places = [(i, j) for i, each in enumerate(windows) for j, window in enumerate(each) if len(window) == length]
+            places = [
+                (i, j) for i, each in enumerate(windows) for j, window in enumerate(each) if len(window) == length
+            ]
             at_once = max(1, int(self.settings.batch_seconds * self.encoder.sampling_rate / length))
             for first in range(0, len(places), at_once):
                 part = places[first : first + at_once]
@@ -175,7 +182,9 @@ class Extractor:
         """Normalise a whole clip, then cut it into windows. BadAudio when no frame fits."""
         if len(wave) < self.encoder.minimum_samples:
             needed = self.encoder.minimum_samples / self.encoder.sampling_rate
-            raise BadAudio("clip", f"{len(wave) / self.encoder.sampling_rate:.3f} s is shorter than one frame ({needed:.3f} s)")
+            raise BadAudio(
+                "clip", f"{len(wave) / self.encoder.sampling_rate:.3f} s is shorter than one frame ({needed:.3f} s)"
+            )
         wave = np.ascontiguousarray(self.encoder.normalise(wave), dtype=np.float32)
         if self.rule.window_seconds is None:
             return [wave]
@@ -200,7 +209,9 @@ def equal_length_groups(clips: Sequence[Clip], batch_seconds: float) -> list[lis
     batches, and so the same bits, as an uninterrupted one.
     """
     groups = []
-    for (seconds, _), same in groupby(sorted(clips, key=lambda clip: (clip.length, clip.key)), lambda clip: clip.length):
+    for (seconds, _), same in groupby(
+        sorted(clips, key=lambda clip: (clip.length, clip.key)), lambda clip: clip.length
+    ):
         same = list(same)
         size = max(1, int(batch_seconds / max(seconds, 1e-3)))
         groups += [same[first : first + size] for first in range(0, len(same), size)]

@@ -15,11 +15,13 @@ import torch
 
 from musicssl.errors import UserError
 from musicssl.probing.assemble import build_problem
-from musicssl.probing.evaluation import Evaluation, evaluate_test
+from musicssl.probing.beats import BarPointerModel
+from musicssl.probing.evaluation import Evaluation, evaluate_beats, evaluate_test
 from musicssl.probing.features import ExtractionSettings, Extractor, WindowRule
-from musicssl.probing.heads import HeadSettings, TrainedHeads, train_heads
+from musicssl.probing.heads import HeadSettings, TrainedHeads
 from musicssl.probing.problem import Problem
 from musicssl.probing.tasks.base import Task, TaskData
+from musicssl.probing.training import train_heads
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,11 @@ class ProbeSettings:
     def heads(self, task: Task) -> HeadSettings:
         """Training settings of a task's heads."""
         return HeadSettings(
-            learning_rates=self.learning_rates or task.learning_rates, seeds=self.seeds,
-            epochs=self.epochs or task.epochs, patience=task.patience, plateau_patience=task.plateau_patience,
+            learning_rates=self.learning_rates or task.learning_rates,
+            seeds=self.seeds,
+            epochs=self.epochs or task.epochs,
+            patience=task.patience,
+            plateau_patience=task.plateau_patience,
         )
 
     def window_rule(self, task: Task) -> WindowRule:
@@ -68,15 +73,33 @@ class Probed:
 
 def fingerprint(task: Task, data: TaskData, extractor: Extractor, settings: ProbeSettings) -> str:
     """Hash of everything a result depends on; a finished task with the same hash is not done again."""
-    labels = sorted([e.clip_id, e.split, e.track_id, str(e.label), e.start_seconds, str(e.seconds)] for e in data.examples)
-    facts = [task.name, task.kind, task.aggregate, task.labels, labels, extractor.encoder.fingerprint,
-             asdict(extractor.rule), asdict(settings.heads(task)), settings.feature_scaling,
-             settings.bootstrap_resamples, extractor.settings.feature_dtype]
+    labels = sorted(
+        [e.clip_id, e.split, e.track_id, str(e.label), e.start_seconds, str(e.seconds)] for e in data.examples
+    )
+    facts = [
+        task.name,
+        task.kind,
+        task.aggregate,
+        task.labels,
+        labels,
+        extractor.encoder.fingerprint,
+        asdict(extractor.rule),
+        asdict(settings.heads(task)),
+        settings.feature_scaling,
+        settings.bootstrap_resamples,
+        extractor.settings.feature_dtype,
+    ]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def probe_task(task: Task, data: TaskData, extractor: Extractor, settings: ProbeSettings,
-               checkpoint: Path | None = None, on_epoch: Callable[[int, int], None] | None = None) -> Probed:
+def probe_task(
+    task: Task,
+    data: TaskData,
+    extractor: Extractor,
+    settings: ProbeSettings,
+    checkpoint: Path | None = None,
+    on_epoch: Callable[[int, int], None] | None = None,
+) -> Probed:
     """Train every head of the grid, choose on validation, test the choice once.
 
     `extractor` must hold the features of `data` (see `Extractor.extract`).
@@ -85,7 +108,9 @@ def probe_task(task: Task, data: TaskData, extractor: Extractor, settings: Probe
     scaling = encoder.scaling if settings.feature_scaling == "auto" else settings.feature_scaling
     problem = build_problem(task, data.examples, extractor, scaling)
     head_settings = settings.heads(task)
-    trained = train_heads(problem, head_settings, settings.head_device, checkpoint, settings.checkpoint_seconds, on_epoch)
+    trained = train_heads(
+        problem, head_settings, settings.head_device, checkpoint, settings.checkpoint_seconds, on_epoch
+    )
     layers = layer_scores(trained)
     chosen_layer = max(layers, key=lambda layer: layers[layer]["validation"])
     rate = layers[chosen_layer]["learning_rate"]
@@ -117,7 +142,9 @@ def probe_task(task: Task, data: TaskData, extractor: Extractor, settings: Probe
         "fingerprint": fingerprint(task, data, extractor, settings),
     }
     if task.primary_metric not in result["metrics"]:
-        raise UserError(f"task {task.name}: primary metric {task.primary_metric} is not one of {', '.join(result['metrics'])}")
+        raise UserError(
+            f"task {task.name}: primary metric {task.primary_metric} is not one of {', '.join(result['metrics'])}"
+        )
     return Probed(result, _predictions(problem, outputs, evaluation))
 
 
@@ -134,20 +161,26 @@ def layer_scores(trained: TrainedHeads) -> dict[str, dict]:
     return layers
 
 
-def _evaluate(task: Task, data: TaskData, extractor: Extractor, problem: Problem, outputs: torch.Tensor,
-              settings: ProbeSettings) -> Evaluation:
+def _evaluate(
+    task: Task, data: TaskData, extractor: Extractor, problem: Problem, outputs: torch.Tensor, settings: ProbeSettings
+) -> Evaluation:
     if task.kind != "beat":
         return evaluate_test(problem, outputs, task.labels, settings.bootstrap_resamples)
-    from musicssl.probing.beat_decoding import beat_example, decode_tracks
-
     examples = [e for e in data.examples if e.split == "test" and e.clip_id not in extractor.skipped]
-    reference = [[time - e.start_seconds for time in e.label] for e in examples]
+    labelled = [np.array(e.label) - e.start_seconds for e in examples]
+    lengths = torch.bincount(problem.test.tracks).tolist()
+    activations = [[each.numpy() for each in torch.sigmoid(seed[:, 0]).cpu().split(lengths)] for seed in outputs]
     frame_rate_hz = extractor.encoder.frame_rate_hz
-    activations = [torch.sigmoid(each[:, 0]).cpu().split(torch.bincount(problem.test.tracks).tolist()) for each in outputs]
-    beats = [decode_tracks(each, frame_rate_hz) for each in activations]
-    evaluation = evaluate_test(problem, outputs, task.labels, settings.bootstrap_resamples, beats, reference)
-    evaluation.details["beat_example"] = beat_example(examples[0].clip_id, activations[0][0], frame_rate_hz, reference[0],
-                                                      beats[0][0])
+    decoder = BarPointerModel(frame_rate_hz)
+    decoded = [decoder.decode(seed) for seed in activations]
+    evaluation = evaluate_beats(labelled, decoded, settings.bootstrap_resamples)
+    evaluation.details["beat_example"] = {
+        "clip": examples[0].clip_id,
+        "frame_rate_hz": frame_rate_hz,
+        "activation": np.round(activations[0][0], 4).tolist(),
+        "labelled": labelled[0].tolist(),
+        "decoded": decoded[0][0].tolist(),
+    }
     return evaluation
 
 

@@ -6,14 +6,25 @@ MARBLE's tables 3 and 4, constrained track: a frozen backbone and the protocol t
 SOURCE = "MARBLE (arXiv:2306.10548v2), tables 3 and 4, constrained track"
 
 _COLUMNS = (
-    ("mtt", "roc_auc"), ("mtt", "average_precision"), ("gs", "key_score"), ("gtzan_genre", "accuracy"),
-    ("gtzan_beat", "beat_f1_70ms_micro"), ("emo", "r2_valence"), ("emo", "r2_arousal"),
-    ("nsynth_instrument", "accuracy"), ("nsynth_pitch", "accuracy"),
-    ("vocalset_technique", "accuracy"), ("vocalset_singer", "accuracy"),
-    ("mtg_instrument", "roc_auc"), ("mtg_instrument", "average_precision"),
-    ("mtg_moodtheme", "roc_auc"), ("mtg_moodtheme", "average_precision"),
-    ("mtg_genre", "roc_auc"), ("mtg_genre", "average_precision"),
-    ("mtg_top50", "roc_auc"), ("mtg_top50", "average_precision"),
+    ("magnatagatune", "roc_auc"),
+    ("magnatagatune", "average_precision"),
+    ("giantsteps_key", "key_score"),
+    ("gtzan_genre", "accuracy"),
+    ("gtzan_rhythm", "beat_f1_70ms_micro"),
+    ("emomusic", "r2_valence"),
+    ("emomusic", "r2_arousal"),
+    ("nsynth_instrument", "accuracy"),
+    ("nsynth_pitch", "accuracy"),
+    ("vocalset_technique", "accuracy"),
+    ("vocalset_singer", "accuracy"),
+    ("mtg_instrument", "roc_auc"),
+    ("mtg_instrument", "average_precision"),
+    ("mtg_moodtheme", "roc_auc"),
+    ("mtg_moodtheme", "average_precision"),
+    ("mtg_genre", "roc_auc"),
+    ("mtg_genre", "average_precision"),
+    ("mtg_top50", "roc_auc"),
+    ("mtg_top50", "average_precision"),
 )
 _ROWS = {
     "MusiCNN": "90.3 37.8 14.4 73.5 – 44.4 68.8 72.6 64.1 70.3 57.0 74.0 17.2 74.0 12.6 86.0 17.5 82.0 27.5",

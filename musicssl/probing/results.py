@@ -11,8 +11,18 @@ from musicssl.errors import UserError
 from musicssl.probing.protocol import Probed
 from musicssl.probing.store import write_json
 
-_PACKAGES = ("music2vec-musichubert", "torch", "transformers", "datasets", "accelerate", "evaluate", "scikit-learn",
-             "mir_eval", "soxr", "soundfile")
+_PACKAGES = (
+    "music2vec-musichubert",
+    "torch",
+    "transformers",
+    "datasets",
+    "accelerate",
+    "evaluate",
+    "scikit-learn",
+    "mir_eval",
+    "soxr",
+    "soundfile",
+)
 
 
 class Results:
@@ -29,7 +39,9 @@ class Results:
         if self.path.is_file():
             stored = load_results(directory)
             if stored["model"] != model:
-                raise UserError(f"--output_dir {directory} holds the results of {stored['model']}; give another folder")
+                raise UserError(
+                    f"--output_dir {directory} holds the results of {stored['model']}; give another folder"
+                )
             self.content = stored
         self.content["versions"] = {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()}
 
@@ -64,6 +76,8 @@ def load_results(directory: Path) -> dict:
     try:
         return json.loads(path.read_text())
     except FileNotFoundError as error:
-        raise UserError(f"{directory} holds no results.json; run run_probing.py with --output_dir {directory}") from error
+        raise UserError(
+            f"{directory} holds no results.json; run run_probing.py with --output_dir {directory}"
+        ) from error
     except json.JSONDecodeError as error:
         raise UserError(f"{path} is not JSON: {error}") from error

@@ -73,7 +73,11 @@ def _ranked(outputs: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor,
     weights = weights.double()
     at_once = max(1, CHUNK_BYTES // (8 * 8 * clips * len(weights)))
     parts = [
-        score(flat[first : first + at_once], truth[torch.arange(first, min(first + at_once, len(flat))) % classes], weights)
+        score(
+            flat[first : first + at_once],
+            truth[torch.arange(first, min(first + at_once, len(flat))) % classes],
+            weights,
+        )
         for first in range(0, len(flat), at_once)
     ]
     return torch.cat(parts, dim=1).view(len(weights), heads, classes)

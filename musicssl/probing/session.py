@@ -13,8 +13,14 @@ from musicssl.probing.results import Results
 from musicssl.probing.tasks.base import Task, TaskData
 
 
-def probe_model(encoder, tasks: Sequence[tuple[Task, TaskData]], errors: dict[str, str], settings: ProbeSettings,
-                output_dir: Path, overwrite: bool = False) -> dict | None:
+def probe_model(
+    encoder,
+    tasks: Sequence[tuple[Task, TaskData]],
+    errors: dict[str, str],
+    settings: ProbeSettings,
+    output_dir: Path,
+    overwrite: bool = False,
+) -> dict | None:
     """Probe one encoder on every task.
 
     Every process of an `accelerate launch` encodes its share; the main one trains the heads.
@@ -49,6 +55,7 @@ def probe_model(encoder, tasks: Sequence[tuple[Task, TaskData]], errors: dict[st
             continue
         checkpoint = output_dir / f".{task.name}-{fingerprint(task, data, extractor, settings)[:16]}.heads"
         with tqdm(total=settings.heads(task).epochs, desc=f"heads of {task.name}", unit="epoch", leave=False) as bar:
+
             def on_epoch(epoch: int, training: int, bar=bar) -> None:
                 bar.n = epoch
                 bar.set_postfix(training=training)

@@ -5,8 +5,14 @@ from collections.abc import Sequence
 from musicssl.probing.published import PUBLISHED, SOURCE
 
 SHORT = {
-    "accuracy": "acc", "roc_auc": "ROC", "average_precision": "AP", "r2": "R²", "key_score": "key",
-    "beat_f1_70ms_micro": "F₇₀ micro", "beat_f1_70ms": "F₇₀ mean", "beat_f1_20ms_micro": "F₂₀ micro",
+    "accuracy": "acc",
+    "roc_auc": "ROC",
+    "average_precision": "AP",
+    "r2": "R²",
+    "key_score": "key",
+    "beat_f1_70ms_micro": "F₇₀ micro",
+    "beat_f1_70ms": "F₇₀ mean",
+    "beat_f1_20ms_micro": "F₂₀ micro",
 }
 
 
@@ -18,7 +24,10 @@ def score_table(results: Sequence[dict]) -> str:
         done = [result["tasks"].get(task) for result in results]
         first = next(filter(None, done))
         for metric in first["metrics"]:
-            cells = [_cell(each, metric) if each else _error(result, task) for each, result in zip(done, results, strict=True)]
+            cells = [
+                _cell(each, metric) if each else _error(result, task)
+                for each, result in zip(done, results, strict=True)
+            ]
             rows.append([task, short(metric), *cells, str(first["split_sizes"]["test"])])
     failed = {task: message for result in results for task, message in result.get("errors", {}).items()}
     table = markdown(header, rows) if rows else ""
@@ -35,10 +44,14 @@ def published_table(results: Sequence[dict]) -> str:
     for task in tasks:
         for metric in PUBLISHED[task]["metrics"]:
             ours = [_cell(result["tasks"][task], metric) if task in result["tasks"] else "–" for result in results]
-            rows.append([task, short(metric), *ours, *(PUBLISHED[task]["rows"][system].get(metric, "–") for system in systems)])
+            rows.append(
+                [task, short(metric), *ours, *(PUBLISHED[task]["rows"][system].get(metric, "–") for system in systems)]
+            )
     note = "".join(
         f"\n- {result['model']}, {task}: {result['tasks'][task]['comparable_to']}"
-        for result in results for task in tasks if task in result["tasks"]
+        for result in results
+        for task in tasks
+        if task in result["tasks"]
     )
     header = ["task", "metric", *(result["model"] for result in results), *systems]
     return f"{markdown(header, rows)}\n\nPublished columns: {SOURCE}.\nOurs are comparable to:{note}"
@@ -47,8 +60,10 @@ def published_table(results: Sequence[dict]) -> str:
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table whose columns line up in a terminal too."""
     widths = [max(len(str(row[i])) for row in [header, *rows]) for i in range(len(header))]
-    lines = ["| " + " | ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
-             for row in [header, *rows]]
+    lines = [
+        "| " + " | ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
+        for row in [header, *rows]
+    ]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join(lines)
 

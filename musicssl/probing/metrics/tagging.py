@@ -8,8 +8,7 @@ NaN; all published test splits hold every tag, where the three agree.)
 import datasets
 import evaluate
 import numpy as np
-from sklearn.metrics import average_precision_score
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 DESCRIPTION = "Macro ROC-AUC and average precision over tags; absent tags are left out and reported."
 
