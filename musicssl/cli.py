@@ -14,9 +14,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "scan": ("musicssl.audio.scan", "report hours, formats, silence, duplicates and damaged files of a source"),
     "prepare": ("musicssl.audio.prepare", "cut a source into clips of 16 kHz mono FLAC in parquet shards"),
     "demo": ("musicssl.demo.command", "write a small labelled music collection made by this package"),
+    "labels": ("musicssl.labels_command", "draw label features over audio; compare codebooks on labelled music"),
     "card": ("musicssl.hub.card", "write the model card of a run, or of every published recipe"),
     "convert": ("musicssl.hub.convert", "between reference checkpoints, stock transformers and ours"),
     "extract": ("musicssl.hub.extract", "write the features of audio files of any length"),
+    "export": ("musicssl.hub.export", "write the encoder as ONNX or as a torch.export program"),
+    "push": ("musicssl.hub.push_command", "publish a run on the Hub"),
+    "similar": ("musicssl.hub.similar", "find the clips of a folder nearest to one clip, with a page to listen to"),
 }
 
 

@@ -144,7 +144,8 @@ def _fields(ledger: Ledger, name: str, values: dict, shown: dict[str, str]) -> l
     for key, label in shown.items():
         if values.get(key) not in (None, "", [], 0, False):
             value = values[key]
-            texts = [ledger.quote(part, f"{name}: {key}") for part in (value if isinstance(value, list) else [value])]
+            parts = value if isinstance(value, list) else [value]
+            texts = [ledger.quote(part, f"{name}: {key}", ".6g" if isinstance(part, float) else "") for part in parts]
             rows.append((label, ", ".join(texts)))
     return rows
 
@@ -201,21 +202,16 @@ def _curve_ends(ledger: Ledger, metrics: list[dict]) -> list[tuple[str, ...]]:
                 ledger.quote(row[name], f"metrics.jsonl: {name} at update {row['update']}", ".4g"),
             )
         ]  # fmt: skip
-        ends.append((f"`{name}`", *cells))
+        ends.append((ledger.cite(f"`{name}`", "metrics.jsonl"), *cells))
     return ends
 
 
 def _codebooks(ledger: Ledger) -> str:
     shown = {
-        "feature": "clustered",
-        "num_clusters": "clusters",
-        "num_frames": "frames used",
-        "objective": "objective",
-        "perplexity": "perplexity",
-        "empty_clusters": "empty clusters",
-        "rate_hz": "rate, Hz",
-        "hash": "hash",
-    }
+        "feature": "clustered", "feature_rate_hz": "rate, Hz", "num_clusters": "clusters", "dimension": "dimensions",
+        "num_frames_used": "frames used", "objective": "mean squared distance", "usage_perplexity": "perplexity",
+        "unused_clusters": "unused clusters", "hash": "hash",
+    }  # fmt: skip
     tables = []
     for path in sorted((ledger.directory / "codebook").rglob("codebook.json")):
         name = str(path.relative_to(ledger.directory))

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from transformers import (
     AutoConfig,
+    AutoFeatureExtractor,
     Data2VecAudioConfig,
     Data2VecAudioModel,
     HubertConfig,
@@ -84,19 +85,26 @@ def family_of(config: PreTrainedConfig) -> Family:
 
 
 def feature_extractor_for(config: PreTrainedConfig) -> Wav2Vec2FeatureExtractor:
-    """The one truth of a model's input: what training does to a waveform, as a feature extractor."""
+    """What the family's pre-training does to a waveform, as a feature extractor; a run may have chosen otherwise."""
     family = family_of(config)
     extractor_class = getattr(family.package, f"{family.prefix}FeatureExtractor", Wav2Vec2FeatureExtractor)
-    return extractor_class(sampling_rate=config.sampling_rate, do_normalize=family.do_normalize)
+    # A padded batch needs the mask where every convolution has a layer norm; a group norm over time cannot use it.
+    return extractor_class(
+        sampling_rate=config.sampling_rate, do_normalize=family.do_normalize, return_attention_mask=family.do_normalize
+    )
 
 
-def save_for_hub(model: PreTrainedModel, directory: str | Path, dtype: torch.dtype | None = None) -> None:
+def save_for_hub(
+    model: PreTrainedModel, directory: str | Path, dtype: torch.dtype | None = None,
+    feature_extractor: Wav2Vec2FeatureExtractor | None = None,
+) -> None:  # fmt: skip
     """Write the published tree of a music2vec or musicHuBERT model of any class.
 
     Args:
         model: with pre-training head, with classifier, or the bare encoder.
         directory: made when it is not there; files of the same names are replaced.
         dtype: of the stored weights; None keeps the model's. A teacher stays fp32.
+        feature_extractor: the one its run was trained with; None is the family's.
 
     Raises:
         UserError: the model is of another family.
@@ -109,7 +117,7 @@ def save_for_hub(model: PreTrainedModel, directory: str | Path, dtype: torch.dty
     model.save_pretrained(directory, state_dict=dict(state))
     _edit_json(directory / "config.json", auto_map=family.auto_map, **({"dtype": _name(dtype)} if dtype else {}))
 
-    extractor = feature_extractor_for(model.config)
+    extractor = feature_extractor or feature_extractor_for(model.config)
     extractor.save_pretrained(directory)
     extractor_class = type(extractor)
     if extractor_class is not Wav2Vec2FeatureExtractor:
@@ -120,11 +128,14 @@ def save_for_hub(model: PreTrainedModel, directory: str | Path, dtype: torch.dty
         )
     for path in family.code_files:
         shutil.copyfile(path, directory / path.name)
-    save_stock(model, state, directory / "stock")
+    save_stock(model, state, directory / "stock", extractor)
 
 
-def save_stock(model: PreTrainedModel, state: dict[str, torch.Tensor], directory: Path) -> None:
-    """Write the encoder, with the tensors of `state`, under the names and configuration of the class it inherits."""
+def save_stock(
+    model: PreTrainedModel, state: dict[str, torch.Tensor], directory: Path,
+    feature_extractor: Wav2Vec2FeatureExtractor | None = None,
+) -> None:  # fmt: skip
+    """Write the encoder, with the tensors of `state`, as the transformers class that it inherits."""
     family = family_of(model.config)
     prefix = "" if isinstance(model, family.stock_model) else f"{model.base_model_prefix}."
     config = stock_config(model.config)
@@ -132,9 +143,11 @@ def save_stock(model: PreTrainedModel, state: dict[str, torch.Tensor], directory
         stock = family.stock_model(config)
     stock.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}, assign=True)
     stock.save_pretrained(directory)
+    extractor = feature_extractor or feature_extractor_for(model.config)
     Wav2Vec2FeatureExtractor(
-        sampling_rate=model.config.sampling_rate, do_normalize=family.do_normalize
-    ).save_pretrained(directory)
+        sampling_rate=extractor.sampling_rate, do_normalize=extractor.do_normalize,
+        return_attention_mask=extractor.return_attention_mask,
+    ).save_pretrained(directory)  # fmt: skip
 
 
 def stock_config(config: PreTrainedConfig) -> PreTrainedConfig:
@@ -144,8 +157,13 @@ def stock_config(config: PreTrainedConfig) -> PreTrainedConfig:
     return stock_class(**{name: value for name, value in config.to_dict().items() if name in names})
 
 
-def assemble(run_directory: str | Path, directory: str | Path, dtype: torch.dtype | None = None) -> None:
+def assemble(
+    run_directory: str | Path, directory: str | Path, dtype: torch.dtype | None = None, **card: str | None
+) -> None:
     """Write the whole repository of a run: the model's tree, its recipe, curves, codebook, results and card.
+
+    Args:
+        card: `model_id`, `licence` and `data_description` of `musicssl.hub.card.write_card`.
 
     Raises:
         UserError: there is no loadable model in `run_directory`.
@@ -153,13 +171,16 @@ def assemble(run_directory: str | Path, directory: str | Path, dtype: torch.dtyp
     from musicssl.hub.card import write_card
 
     run_directory, directory = Path(run_directory), Path(directory)
-    save_for_hub(load_whole(run_directory), directory, dtype)
+    model = load_whole(run_directory)
+    trained_with = (run_directory / "preprocessor_config.json").is_file()
+    extractor = AutoFeatureExtractor.from_pretrained(run_directory) if trained_with else None
+    save_for_hub(model, directory, dtype, extractor)
     for name in ("recipe.yaml", "metrics.jsonl", "results.json", "environment.json"):
         if (run_directory / name).is_file():
             shutil.copyfile(run_directory / name, directory / name)
     if (run_directory / "codebook").is_dir():
         shutil.copytree(run_directory / "codebook", directory / "codebook", dirs_exist_ok=True)
-    write_card(directory)
+    write_card(directory, **card)
 
 
 def load_whole(directory: Path) -> PreTrainedModel:

@@ -13,7 +13,7 @@ from torch.backends import cuda as cuda_backends
 from transformers import PreTrainedConfig, PreTrainedModel, Wav2Vec2FeatureExtractor
 from transformers.utils.logging import disable_progress_bar
 
-from music2vec import Music2VecConfig, Music2VecForPreTraining
+from music2vec import Music2VecConfig, Music2VecFeatureExtractor, Music2VecForPreTraining
 from musichubert import MusicHubertConfig, MusicHubertForPreTraining
 from musicssl.errors import UserError
 from musicssl.pretraining.arguments import Arguments
@@ -111,7 +111,8 @@ def build_model(arguments: Arguments, config: PreTrainedConfig) -> PreTrainedMod
 
 def build_feature_extractor(arguments: Arguments, config: PreTrainedConfig) -> Wav2Vec2FeatureExtractor:
     """What tells users of the checkpoint how training prepared its waveforms."""
-    return Wav2Vec2FeatureExtractor(
+    extractor_class = Music2VecFeatureExtractor if arguments.model == "music2vec" else Wav2Vec2FeatureExtractor
+    return extractor_class(
         feature_size=1,
         sampling_rate=config.sampling_rate,
         padding_value=0.0,

@@ -100,6 +100,7 @@ def _build(
     if accelerator.is_main_process:
         checkpoint.remove_partial(output_dir)
         write_recipe(arguments, output_dir / "recipe.yaml")
+        write_environment(output_dir / "environment.json", accelerator, sources)
     objective = _build_objective(model, arguments, accelerator, labeller)
     optimizer = make_optimizer(
         model,

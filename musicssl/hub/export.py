@@ -1,0 +1,107 @@
+"""The encoder as ONNX or as a `torch.export` program, for waveforms of any length: `musicssl export DIR OUT.onnx`.
+
+Input `input_values` (B, N), normalised as the model's feature extractor does; outputs one (B, T, D) per layer.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from musicssl.errors import UserError
+from musicssl.hub.extract import choose_layers, open_encoder
+from musicssl.probing.encoders import HuggingFaceEncoder
+
+EXAMPLE_SAMPLES = 16_000
+OPSET = 18
+_FREE = {"input_values": {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}}
+
+
+class _States(nn.Module):
+    """The hidden states of the chosen layers as plain outputs."""
+
+    def __init__(self, model: nn.Module, chosen: list[int]):
+        super().__init__()
+        self.model, self.chosen = model, chosen
+        # Plain products and a softmax, which every runtime knows.
+        model.set_attn_implementation("eager")
+        self.eval()
+
+    def forward(self, input_values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        states = self.model(input_values, output_hidden_states=True, return_dict=True).hidden_states
+        return tuple(states[index] for index in self.chosen)
+
+
+def _example() -> torch.Tensor:
+    return torch.randn(2, EXAMPLE_SAMPLES, generator=torch.Generator().manual_seed(0))
+
+
+def export_program(encoder: HuggingFaceEncoder, chosen: list[int]) -> torch.export.ExportedProgram:
+    """The encoder with a free batch and a free length of at least two frames (720 samples)."""
+    with torch.no_grad():
+        return torch.export.export(_States(encoder.model, chosen), (_example(),), dynamic_shapes=_FREE)
+
+
+def export_onnx(encoder: HuggingFaceEncoder, path: Path, chosen: list[int]) -> None:
+    """Write an ONNX file whose batch and length are free.
+
+    Raises:
+        UserError: `onnx` or `onnxscript` is not installed.
+    """
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise UserError(f'--format onnx needs {error.name}: pip install "music2vec-musichubert[export]"') from None
+    names = [f"layer_{encoder.state_names[index]}" for index in chosen]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with torch.no_grad():
+        torch.onnx.export(
+            _States(encoder.model, chosen), (_example(),), path, input_names=["input_values"], output_names=names,
+            dynamic_shapes=_FREE, opset_version=OPSET, dynamo=True, external_data=False, verbose=False,
+        )  # fmt: skip
+
+
+def largest_difference(encoder: HuggingFaceEncoder, path: Path, chosen: list[int], samples: int) -> float:
+    """Largest absolute difference between the exported file and the model on noise of another batch and length."""
+    waveforms = torch.randn(1, samples, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        expected = _States(encoder.model, chosen)(waveforms)
+    if path.suffix == ".onnx":
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        outputs = session.run(None, {"input_values": waveforms.numpy()})
+    else:
+        outputs = [output.detach().numpy() for output in torch.export.load(path).module()(waveforms)]
+    return max(float(np.abs(a - b.numpy()).max()) for a, b in zip(outputs, expected, strict=True))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of `musicssl export`."""
+    parser.add_argument("model", metavar="DIR|ID", help="a model's directory or Hub id")
+    parser.add_argument("out", type=Path, help="NAME.onnx, or NAME.pt2 for a torch.export program")
+    parser.add_argument("--layer", default="last", help="'last' (default), 'all', '6', or '3,6,9'")
+    parser.add_argument("--trust_remote_code", action="store_true", help="run the code a Hub model brings along")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Export, and say how far the file's numbers are from the model's."""
+    if arguments.out.suffix not in (".onnx", ".pt2"):
+        raise UserError(f"{arguments.out}: name it something.onnx or something.pt2")
+    encoder = open_encoder(arguments.model, trust_remote_code=arguments.trust_remote_code)
+    chosen = choose_layers(encoder, arguments.layer)
+    if arguments.out.suffix == ".onnx":
+        export_onnx(encoder, arguments.out, chosen)
+    else:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        torch.export.save(export_program(encoder, chosen), arguments.out)
+    print(arguments.out)
+    try:
+        difference = largest_difference(encoder, arguments.out, chosen, 3 * EXAMPLE_SAMPLES + 123)
+    except ImportError:
+        print("onnxruntime is not installed: the file was not compared with the model")
+    else:
+        print(f"largest difference from the model on another length: {difference:.2e}")

@@ -1,0 +1,167 @@
+"""The clips of a folder nearest to one clip, through FAISS, with a page to listen to: `musicssl similar QUERY FOLDER`.
+
+Shapes: n clips, D width.
+"""
+
+import argparse
+import base64
+import io
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import faiss
+import jinja2
+import numpy as np
+import soundfile
+from tqdm import tqdm
+
+from musicssl.audio.decode import AudioFile, BadAudio
+from musicssl.errors import UserError
+from musicssl.hub.extract import (
+    ExtractSettings,
+    add_model_arguments,
+    choose_layers,
+    extract_to_file,
+    find_audio,
+    open_encoder,
+    settings_from,
+)
+from musicssl.probing.encoders import HuggingFaceEncoder
+
+PREVIEW_SECONDS = 10.0
+PREVIEW_RATE = 22_050
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A clip and its cosine similarity to the query."""
+
+    path: Path
+    name: str
+    score: float
+
+
+def mean_features(
+    encoder: HuggingFaceEncoder, files: list[tuple[Path, Path]], cache: Path, settings: ExtractSettings, progress=None
+) -> tuple[np.ndarray, list[tuple[Path, Path]], list[str]]:
+    """Each clip's mean over time: float32 (n, D), the clips that have one, and why the others have none.
+
+    Frames are kept under `cache`, so that the next query computes only what is new.
+    """
+    means, kept, bad = [], [], []
+    for file, name in files:
+        target = cache / name.with_name(f"{name.name}.npz")
+        try:
+            extract_to_file(encoder, file, target, settings, "float16", progress)
+        except BadAudio as error:
+            bad.append(str(error))
+            continue
+        with np.load(target) as arrays:
+            means.append(arrays["features"].astype(np.float32).mean(axis=0))
+        kept.append((file, name))
+    return np.stack(means) if means else np.empty((0, 0), np.float32), kept, bad
+
+
+def nearest(query: np.ndarray, clips: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and indices, best first, of the `count` rows of (n, D) most similar to (D,) by cosine.
+
+    The mean of the clips is taken off first: features of all music point the same way, which hides what differs.
+    """
+    centre = clips.mean(axis=0)
+    rows = np.ascontiguousarray(clips - centre, dtype=np.float32)
+    wanted = np.ascontiguousarray((query - centre)[None], dtype=np.float32)
+    faiss.normalize_L2(rows)
+    faiss.normalize_L2(wanted)
+    index = faiss.IndexFlatIP(rows.shape[1])
+    index.add(rows)
+    scores, indices = index.search(wanted, min(count, len(rows)))
+    return scores[0], indices[0]
+
+
+def find_similar(
+    encoder: HuggingFaceEncoder,
+    query: Path,
+    folder: Path,
+    cache: Path,
+    count: int,
+    settings: ExtractSettings,
+    progress=None,
+) -> tuple[list[Neighbour], int, list[str]]:
+    """The `count` clips of `folder` nearest to `query`, how many there are, and the files that could not be read.
+
+    Raises:
+        UserError: several layers, no readable clip, or a query that cannot be read.
+    """  # fmt: skip
+    if len(choose_layers(encoder, settings.layer)) > 1:
+        raise UserError(f"--layer {settings.layer}: neighbours are found by one layer")
+    clips, kept, bad = mean_features(encoder, find_audio([str(folder)]), cache, settings, progress)
+    (query_mean, _, unreadable) = mean_features(encoder, [(query, Path(query.name))], cache / ".query", settings)
+    if unreadable:
+        raise UserError(unreadable[0])
+    others = [index for index, (file, _) in enumerate(kept) if file.resolve() != query.resolve()]
+    if not others:
+        raise UserError(f"{folder}: no clip but the query can be read")
+    scores, indices = nearest(query_mean[0], clips[others], count)
+    found = [
+        Neighbour(kept[others[index]][0], str(kept[others[index]][1]), float(score))
+        for score, index in zip(scores, indices, strict=True)
+    ]
+    return found, len(others), bad
+
+
+def preview(path: Path) -> str:
+    """Ten seconds from the middle of a file as Ogg Vorbis, base64."""
+    with AudioFile(path) as file:
+        total = file.num_samples(PREVIEW_RATE)
+        length = min(total, int(PREVIEW_SECONDS * PREVIEW_RATE))
+        samples = file.read((total - length) // 2, length, PREVIEW_RATE)
+    buffer = io.BytesIO()
+    with soundfile.SoundFile(buffer, "w", PREVIEW_RATE, 1, format="OGG", subtype="VORBIS") as file:
+        for start in range(0, len(samples), PREVIEW_RATE):
+            file.write(np.clip(samples[start : start + PREVIEW_RATE], -1, 1))
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def write_page(path: Path, query: Path, neighbours: list[Neighbour], total: int, model: str, layer: str) -> None:
+    """One HTML file with everything inside: names, scores and audio players."""
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True)
+    clips = [{"name": n.name, "score": n.score, "audio": preview(n.path)} for n in neighbours]
+    page = environment.get_template("similar_template.html").render(
+        query={"name": query.name, "audio": preview(query)}, neighbours=clips, total=total, model=model, layer=layer,
+        seconds=f"{PREVIEW_SECONDS:g}",
+    )  # fmt: skip
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of `musicssl similar`."""
+    parser.add_argument("query", type=Path, help="the clip whose like is looked for")
+    parser.add_argument("folder", type=Path, help="where to look")
+    add_model_arguments(parser)
+    parser.add_argument("--count", type=int, default=10, help="neighbours shown (default 10)")
+    parser.add_argument("--cache", type=Path, help="folder of features (default: FOLDER/.features)")
+    parser.add_argument("--out", type=Path, help="an HTML page to listen to; without it only the list is printed")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print the neighbours, and write the page when asked to."""
+    if not arguments.query.is_file():
+        raise UserError(f"{arguments.query}: no such file")
+    if arguments.count < 1:
+        raise UserError(f"--count {arguments.count}: ask for one neighbour or more")
+    encoder = open_encoder(arguments.model, arguments.device, arguments.trust_remote_code)
+    cache = arguments.cache or arguments.folder / ".features"
+    with tqdm(unit="s", unit_scale=True, desc="extract", file=sys.stderr) as progress:
+        neighbours, total, bad = find_similar(
+            encoder, arguments.query, arguments.folder, cache, arguments.count, settings_from(arguments), progress
+        )
+    for reason in bad:
+        print(f"skipped {reason}", file=sys.stderr)
+    for neighbour in neighbours:
+        print(f"{neighbour.score:.3f}  {neighbour.name}")
+    if arguments.out:
+        layer = encoder.state_names[choose_layers(encoder, arguments.layer)[0]]
+        write_page(arguments.out, arguments.query, neighbours, total, arguments.model, layer)
+        print(arguments.out)
