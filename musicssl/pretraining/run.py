@@ -16,6 +16,7 @@ from musicssl.errors import UserError
 from musicssl.pretraining import building, checkpoint, saving
 from musicssl.pretraining.arguments import Arguments
 from musicssl.pretraining.cost import crop_cost, measure_peak_flops
+from musicssl.pretraining.environment import write_environment
 from musicssl.pretraining.health import HealthMonitor
 from musicssl.pretraining.label_fitting import prepare_labeller
 from musicssl.pretraining.loop import TrainingRun, run_updates
