@@ -18,12 +18,13 @@ class Validator:
     """Measures the objective's metrics on one pass over at most `num_clips` held-out clips.
 
     Args:
-        loader: gives one epoch in a fixed order, every time it is iterated; each process has its share.
+        loader: gives one epoch in a fixed order, its share to each process.
         objective: one of its own, so that its label counts stay out of training's.
     """
 
     def __init__(self, loader: CropLoader, objective: Objective, accelerator: Accelerator, seed: int, num_clips: int):
         self.loader = loader
+        self.start = loader.state_dict()
         self.objective = objective
         self.accelerator = accelerator
         self.seed = derive_seed(seed, VALIDATION)
@@ -36,6 +37,7 @@ class Validator:
         inner = self.accelerator.unwrap_model(model)
         inner.eval()
         sums = MetricSums()
+        self.loader.load_state_dict(self.start)
         for index, batch in enumerate(islice(self.loader, self.num_batches)):
             generator = mask_generator(self.seed, self.accelerator.process_index, index)
             inputs = self.objective.prepare(batch, generator)

@@ -37,6 +37,12 @@ def write_tones(folder: Path, clips: int, seconds: float = 2.0, seed: int = 0) -
     return folder
 
 
+@pytest.fixture
+def make_tones() -> Callable[..., Path]:
+    """make_tones(folder, clips, seconds=2.0, seed=0)"""
+    return write_tones
+
+
 @pytest.fixture(scope="session")
 def tones(tmp_path_factory) -> Path:
     """A folder of 12 clips of 2 s."""
