@@ -127,3 +127,24 @@ def test_aligned_starts(folder):
     loader = CropLoader(parse_sources([str(folder)]), settings, batch_size=8)
     starts = torch.cat([batch["start_sample"] for batch in take(loader, 6)])
     assert (starts % 320 == 0).all() and len(set(starts.tolist())) > 5
+
+
+@pytest.mark.parametrize(("ranks", "workers"), [(1, 0), (2, 1), (3, 2), (2, 3)])
+def test_each_clip_once_per_epoch_through_worker_processes(folder, ranks, workers):
+    settings = StreamSettings(crop_seconds=0.25, min_seconds=0.2, epochs=2)
+
+    def run() -> list[list[tuple[str, int, int]]]:
+        sources = parse_sources([str(folder)])
+        loaders = [CropLoader(sources, settings, 4, rank, ranks, num_workers=workers) for rank in range(ranks)]
+        return [
+            list(zip(batch["clip_id"], batch["clip_epoch"].tolist(), batch["start_sample"].tolist(), strict=True))
+            for loader in loaders
+            for batch in loader
+        ]
+
+    batches = run()
+    seen = [(clip_id, epoch) for batch in batches for clip_id, epoch, _ in batch]
+    names = sorted(path.name for path in folder.iterdir())
+    assert sorted(seen) == [(name, epoch) for name in names for epoch in range(2)]
+    assert [name for name, epoch in seen if epoch == 0] != [name for name, epoch in seen if epoch == 1]
+    assert run() == batches
