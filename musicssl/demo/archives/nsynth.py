@@ -36,7 +36,7 @@ def write(root: Path, seed: int) -> None:
                 0.0,
                 SAMPLING_RATE,
             )
-            note = f"{family}_acoustic_{index:03d}-{pitch:03d}-{velocity:03d}"
+            note = f"{family}_acoustic_{split[:2]}{index:03d}-{pitch:03d}-{velocity:03d}"
             examples[note] = {
                 "note_str": note,
                 "pitch": pitch,

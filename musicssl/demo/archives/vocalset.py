@@ -26,7 +26,7 @@ def write(root: Path, seed: int) -> None:
             # As in the original, now and then a name lacks its singer, and a take is shorter than a chunk.
             name = (
                 f"arpeggios_{technique}_a.wav"
-                if (singer_index, turn) == (3, 2)
+                if (singer_index, turn) == (3, 1)
                 else f"{singer}_arpeggios_{technique}_a.wav"
             )
             seconds = 1.5 if (singer_index + turn) % 17 == 5 else SECONDS
