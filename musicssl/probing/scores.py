@@ -68,7 +68,7 @@ def _weighted_mean(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
 
 def _ranked(outputs: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, score) -> torch.Tensor:
     heads, clips, classes = outputs.shape
-    flat = outputs.permute(0, 2, 1).reshape(-1, clips)  # (H C, n)
+    flat = outputs.permute(0, 2, 1).reshape(-1, clips).contiguous()  # (H C, n)
     truth = targets.T.double()  # (C, n)
     weights = weights.double()
     at_once = max(1, CHUNK_BYTES // (8 * 8 * clips * len(weights)))
