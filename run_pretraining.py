@@ -8,8 +8,10 @@ flags.
 
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from musicssl.errors import run_as_command
+from musicssl.hub.push_command import push_while_training
 from musicssl.pretraining.building import build_accelerator
 from musicssl.pretraining.dry_run import dry_run
 from musicssl.pretraining.iterations import train_iterations
@@ -22,7 +24,11 @@ def main(command_line: Sequence[str] | None = None) -> None:
     if recipes[0].dry_run:
         return dry_run(recipes, accelerator)
     (arguments,) = recipes
-    train_iterations(arguments, accelerator)
+    pushes = nullcontext()
+    if arguments.push_to_hub and accelerator.is_main_process:
+        pushes = push_while_training(arguments.hub_model_id, arguments.hub_private, arguments.push_every)
+    with pushes as after_checkpoint:
+        train_iterations(arguments, accelerator, after_checkpoint)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def push_directory(
     repo_id: str,
     *,
     private: bool = True,
-    update: int | None = None,
+    tag: str | None = None,
     attempts: int | None = 6,
     first_wait_seconds: float = FIRST_WAIT_SECONDS,
     give_up: threading.Event | None = None,
@@ -57,7 +57,7 @@ def push_directory(
         directory: the tree to publish; `checkpoint-*` folders and hidden files stay behind.
         repo_id: OWNER/NAME.
         private: whether a repository made here is private; one that exists keeps its visibility.
-        update: the commit gets the tag `update-N`.
+        tag: given to the commit, `update-400000` for example; a tag that exists stays where it is.
         attempts: how often to try while the network or the server fails; None tries until `give_up` is set.
         first_wait_seconds: the pause after the first failure; it doubles up to five minutes.
         report: receives one line per failure.
@@ -73,7 +73,7 @@ def push_directory(
     wait_seconds, attempt = first_wait_seconds, 1
     while True:
         try:
-            return _push_once(directory, repo_id, private, update)
+            return _push_once(directory, repo_id, private, tag)
         except Exception as error:  # sorted below: what may pass is tried again, the rest goes on
             reason = redact(str(_cause(error)).strip().split("\n")[0]) or type(error).__name__
             if not _may_pass(error):
@@ -88,15 +88,15 @@ def push_directory(
         wait_seconds, attempt = min(2 * wait_seconds, LONGEST_WAIT_SECONDS), attempt + 1
 
 
-def _push_once(directory: Path, repo_id: str, private: bool, update: int | None) -> str:
+def _push_once(directory: Path, repo_id: str, private: bool, tag: str | None) -> str:
     api = HfApi(library_name="musicssl")
     api.create_repo(repo_id, private=private, exist_ok=True)
-    message = "Publish the model" if update is None else f"Publish the model after update {update}"
+    message = f"Publish the model, {tag}" if tag else "Publish the model"
     commit = api.upload_folder(
         repo_id=repo_id, folder_path=directory, commit_message=message, ignore_patterns=list(IGNORED)
     )
-    if update is not None:
-        api.create_tag(repo_id, tag=f"update-{update}", revision=commit.oid, exist_ok=True)
+    if tag:
+        api.create_tag(repo_id, tag=tag, revision=commit.oid, exist_ok=True)
     return commit.oid
 
 
@@ -156,8 +156,8 @@ class BackgroundPusher:
         check_repo_id(repo_id)
         self.repo_id, self.prepare, self.private = repo_id, prepare, private
         self.first_wait_seconds, self.report = first_wait_seconds, report
-        self.pushed: list[int] = []
-        self._waiting: tuple[Path, int] | None = None
+        self.pushed: list[str] = []
+        self._waiting: tuple[Path, str] | None = None
         self._changed = threading.Condition()
         self._give_up = threading.Event()
         self._closing = False
@@ -170,16 +170,19 @@ class BackgroundPusher:
         The run's files are replaced by renaming, never rewritten, so hard links hold this moment still;
         `metrics.jsonl` alone grows in place and is copied.
         """
+        tag = f"update-{update}"
+        if run_directory.name.startswith("iteration-"):
+            tag = f"{run_directory.name}-{tag}"
         snapshot = Path(tempfile.mkdtemp(prefix=".push-", dir=run_directory))
         for source in run_directory.iterdir():
             if not source.name.startswith((".", "checkpoint-")):
                 _hold(source, snapshot / source.name)
         with self._changed:
-            replaced, self._waiting = self._waiting, (snapshot, update)
+            replaced, self._waiting = self._waiting, (snapshot, tag)
             self._changed.notify_all()
         if replaced:
             shutil.rmtree(replaced[0])
-            self.report(f"update {replaced[1]} was not pushed: update {update} takes its place")
+            self.report(f"{replaced[1]} was not pushed: {tag} takes its place")
 
     def close(self, timeout_seconds: float | None = None) -> bool:
         """Wait for the last snapshot to be on the Hub; False, with a word about it, when time ran out."""
@@ -199,22 +202,22 @@ class BackgroundPusher:
                 self._changed.wait_for(lambda: self._waiting or self._closing)
                 if self._waiting is None:
                     return
-                (snapshot, update), self._waiting = self._waiting, None
+                (snapshot, tag), self._waiting = self._waiting, None
             try:
-                self._push(snapshot, update)
+                self._push(snapshot, tag)
             except Exception as error:  # training must outlive whatever a push can meet
-                self.report(f"update {update} was not pushed: {redact(str(error))}")
+                self.report(f"{tag} was not pushed: {redact(str(error))}")
             finally:
                 shutil.rmtree(snapshot, ignore_errors=True)
 
-    def _push(self, snapshot: Path, update: int) -> None:
+    def _push(self, snapshot: Path, tag: str) -> None:
         with tempfile.TemporaryDirectory(prefix=".push-tree-", dir=snapshot.parent) as tree:
             self.prepare(snapshot, Path(tree))
             push_directory(
-                Path(tree), self.repo_id, private=self.private, update=update, attempts=None,
+                Path(tree), self.repo_id, private=self.private, tag=tag, attempts=None,
                 first_wait_seconds=self.first_wait_seconds, give_up=self._give_up, report=self.report,
             )  # fmt: skip
-        self.pushed.append(update)
+        self.pushed.append(tag)
 
 
 def _hold(source: Path, destination: Path) -> None:

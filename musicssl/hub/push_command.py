@@ -12,6 +12,7 @@ import torch
 from musicssl.errors import UserError
 from musicssl.hub.push import BackgroundPusher, check_repo_id, push_directory
 from musicssl.hub.save import assemble
+from musicssl.pretraining.metrics_log import read_metrics
 
 LAST_PUSH_SECONDS = 3600.0
 
@@ -35,24 +36,22 @@ def run(arguments: argparse.Namespace) -> None:
             arguments.directory, tree, dtype, model_id=arguments.hub_model_id, licence=arguments.licence,
             data_description=arguments.data_description,
         )  # fmt: skip
-        update = _last_update(Path(tree))
-        commit = push_directory(Path(tree), arguments.hub_model_id, private=not arguments.public, update=update)
-    tag = "" if update is None else f", tag update-{update}"
-    print(f"{arguments.hub_model_id} is at {commit}{tag}")
+        tag = _tag_of(Path(tree))
+        commit = push_directory(Path(tree), arguments.hub_model_id, private=not arguments.public, tag=tag)
+    print(f"{arguments.hub_model_id} is at {commit}{f', tag {tag}' if tag else ''}")
 
 
-def _last_update(tree: Path) -> int | None:
-    from musicssl.pretraining.metrics_log import read_metrics
-
+def _tag_of(tree: Path) -> str | None:
     rows = read_metrics(tree / "metrics.jsonl") if (tree / "metrics.jsonl").is_file() else []
-    return rows[-1]["update"] if rows else None
+    return f"update-{rows[-1]['update']}" if rows else None
 
 
 @contextmanager
-def push_while_training(hub_model_id: str | None, private: bool) -> Iterator[Callable[[Path, int], None]]:
-    """What `train(..., after_checkpoint=...)` takes: every checkpoint goes to the Hub in the background.
+def push_while_training(hub_model_id: str | None, private: bool, every: int) -> Iterator[Callable[[Path, int], None]]:
+    """What `train(..., after_checkpoint=...)` takes: checkpoints go to the Hub in the background.
 
-    On leaving, the last push is waited for, an hour at most; a Hub that cannot be reached never stops training.
+    Every `every`-th checkpoint is pushed, and on leaving the last one, which is waited for, an hour at most. A Hub
+    that cannot be reached never stops training.
 
     Raises:
         UserError: no `--hub_model_id`, or one that the Hub would refuse.
@@ -67,7 +66,18 @@ def push_while_training(hub_model_id: str | None, private: bool) -> Iterator[Cal
         print(line, file=sys.stderr, flush=True)
 
     pusher = BackgroundPusher(hub_model_id, prepare, private=private, report=report)
+    checkpoints, left_over = 0, None
+
+    def after_checkpoint(checkpoint: Path, update: int) -> None:
+        nonlocal checkpoints, left_over
+        checkpoints, left_over = checkpoints + 1, (checkpoint.parent, update)
+        if checkpoints % every == 0:
+            pusher.submit(*left_over)
+            left_over = None
+
     try:
-        yield lambda checkpoint, update: pusher.submit(checkpoint.parent, update)
+        yield after_checkpoint
     finally:
+        if left_over:
+            pusher.submit(*left_over)
         pusher.close(LAST_PUSH_SECONDS)

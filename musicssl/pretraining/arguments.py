@@ -135,7 +135,8 @@ class RunArguments:
     log_with: list[str] = _list_flag("Accelerate trackers: tensorboard, trackio, wandb ...")
     push_to_hub: bool = _flag("push the model while and after training", False)
     hub_model_id: str | None = _flag("Hub repository to push to")
-    hub_private: bool = _flag("make the Hub repository private", False)
+    hub_private: bool = _flag("a Hub repository made by the push is private", True)
+    push_every: int = _flag("push every so many checkpoints, and the last", 1)
     dry_run: bool = _flag("print geometry, parameters, FLOPs, memory and time, and stop", False)
 
 

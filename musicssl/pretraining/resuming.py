@@ -25,6 +25,7 @@ MAY_CHANGE = {
     "push_to_hub",
     "hub_model_id",
     "hub_private",
+    "push_every",
     "dry_run",
     "max_nonfinite_updates",
     "collapse_grace_updates",

@@ -71,6 +71,8 @@ def _validate_model(arguments: Arguments) -> None:
         raise UserError("--compile with --gradient_checkpointing needs --attention sdpa")
     if arguments.push_to_hub and not arguments.hub_model_id:
         raise UserError("--push_to_hub needs --hub_model_id OWNER/NAME")
+    if arguments.push_every < 1:
+        raise UserError(f"--push_every {arguments.push_every}: push every checkpoint (1) or every so many")
 
 
 def _validate_batch(arguments: Arguments) -> None:

@@ -38,7 +38,7 @@ PUBLISHED = ["README.md", "codebook/centroids.npy", "model.safetensors", "recipe
 
 def test_push_uploads_the_tree_tags_it_and_loads_back(hub, tree, tmp_path):
     lines: list[str] = []
-    commit = push_directory(tree, REPO, update=10, report=lines.append)
+    commit = push_directory(tree, REPO, tag="update-10", report=lines.append)
 
     api = HfApi(endpoint=hub.url)
     info = api.model_info(REPO)
@@ -52,7 +52,7 @@ def test_push_uploads_the_tree_tags_it_and_loads_back(hub, tree, tmp_path):
 
     # Again, with one small file changed: nothing large travels, the old tag stays where it was.
     (tree / "recipe.yaml").write_text("seed: 2\n")
-    push_directory(tree, REPO, update=20)
+    push_directory(tree, REPO, tag="update-20")
     assert len(hub.requests("PUT")) == len(hub.requests("PUT", "/lfs/parts/")) + 1 == 5
     tags = {tag.name: tag.target_commit for tag in api.list_repo_refs(REPO).tags}
     assert tags["update-10"] == commit != tags["update-20"]
@@ -159,9 +159,9 @@ def test_background_pusher_never_blocks_and_keeps_the_newest(hub, tree, tmp_path
     hub.failures_left = 0
     assert pusher.close(timeout_seconds=30)
 
-    assert pusher.pushed[-1] == 3 and any("failed (503" in line or "failed" in line for line in lines)
+    assert pusher.pushed[-1] == "update-3" and any("failed (503" in line or "failed" in line for line in lines)
     tags = {tag.name for tag in HfApi(endpoint=hub.url).list_repo_refs(REPO).tags}
-    assert "update-3" in tags and tags == {f"update-{update}" for update in pusher.pushed}
+    assert "update-3" in tags and tags == set(pusher.pushed)
     back = Path(snapshot_download(REPO, revision="update-3", endpoint=hub.url, cache_dir=tmp_path / "cache"))
     assert (back / "recipe.yaml").read_text() == "update: 3\n"
     assert [path.name for path in tree.iterdir() if path.name.startswith(".push")] == []
