@@ -19,11 +19,7 @@ def plot_features(waveform: np.ndarray, recipes: list[FeatureRecipe], features: 
         len(recipes) + 1, 1, figsize=(9, 1.0 + 1.35 * len(recipes)), sharex=True, layout="constrained",
         height_ratios=[0.7, *[1.35] * len(recipes)],
     )  # fmt: skip
-    # Peaks per pixel column, so that a long clip draws fast and shows every attack.
-    columns = np.array_split(waveform, min(2000, len(waveform)))
-    time = np.linspace(0, seconds, len(columns))
-    axes[0].fill_between(time, [c.min() for c in columns], [c.max() for c in columns], linewidth=0)
-    axes[0].set_ylabel("waveform")
+    _draw_waveform(axes[0], waveform)
     for axis, recipe, frames in zip(axes[1:], recipes, features, strict=True):
         values = shown_values(recipe, frames)
         # Frame t is centred 12.5 ms after its first sample.
@@ -97,3 +93,29 @@ def plot_agreement(rows: list[dict], path: Path) -> None:
     axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
     figure.savefig(path)
     pyplot.close(figure)
+
+
+def plot_labels(waveform: np.ndarray, names: list[str], labels: np.ndarray, path: Path) -> None:
+    """The waveform (N,) and below it the labels (C, T) of each codebook, one colour per run of equal labels."""
+    pyplot = load_pyplot()
+    seconds = len(waveform) / 16000
+    figure, axes = pyplot.subplots(
+        len(names) + 1, 1, figsize=(9, 1 + 0.9 * len(names)), sharex=True, layout="constrained"
+    )
+    _draw_waveform(axes[0], waveform)
+    for axis, name, row in zip(axes[1:], names, labels, strict=True):
+        time = 0.0125 + np.arange(len(row)) / 50
+        axis.scatter(time, row, c=row, cmap="turbo", s=3, linewidths=0)
+        axis.set_ylabel(f"{name}\ncluster")
+    axes[-1].set_xlabel("seconds")
+    axes[-1].set_xlim(0, seconds)
+    figure.savefig(path)
+    pyplot.close(figure)
+
+
+def _draw_waveform(axis, waveform: np.ndarray) -> None:
+    # Peaks per pixel column, so that a long clip draws fast and shows every attack.
+    columns = np.array_split(waveform, min(2000, len(waveform)))
+    time = np.linspace(0, len(waveform) / 16000, len(columns))
+    axis.fill_between(time, [c.min() for c in columns], [c.max() for c in columns], linewidth=0)
+    axis.set_ylabel("waveform")
