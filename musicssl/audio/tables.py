@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import datasets
 import fsspec
@@ -103,7 +103,7 @@ class TarTable:
     def fetch(self, indices: np.ndarray) -> Iterator[Clip]:
         for index in indices:
             url = self._urls[self._shards[index]]
-            with fsspec.open(url, "rb") as stream:
+            with _open(url) as stream:
                 stream.seek(int(self._offsets[index]))
                 audio = stream.read(int(self._sizes[index]))
             clip_id = self._clip_id(index)
@@ -138,13 +138,13 @@ class ParquetTable:
 
     def fetch(self, indices: np.ndarray) -> Iterator[Clip]:
         blocks = self.block_of_clip[indices]
-        last_use = {int(block): position for position, block in enumerate(blocks)}
+        wait = _steps_to_next(blocks)
         loaded: dict[int, pa.Table] = {}
         for position, (index, block) in enumerate(zip(indices.tolist(), blocks.tolist(), strict=True)):
             if block not in loaded:
                 loaded[block] = self._read_group(block)
             clip = self._clip(loaded[block], block, index - int(self._first_clip[block]))
-            if last_use[block] == position:
+            if wait[position] > 2 * self.buffer_limit:  # not again, or only in a later pass
                 del loaded[block]
             yield clip
 
@@ -169,7 +169,7 @@ class ParquetTable:
         metadata = self._metadata[file]
         wanted = wanted or {self._audio_column, "clip_id", "track_id", "mean", "std"}
         columns = [name for name in metadata.schema.to_arrow_schema().names if name in wanted]
-        with fsspec.open(self._urls[file], "rb") as stream:
+        with _open(self._urls[file]) as stream:
             return pq.ParquetFile(stream, metadata=metadata).read_row_group(group, columns, use_threads=False)
 
     def _clip(self, table: pa.Table, block: int, row: int) -> Clip:
@@ -187,18 +187,33 @@ class ParquetTable:
         return Clip(clip_id, audio or b"", name, str(values.get("track_id") or clip_id), mean, std)
 
 
+def _steps_to_next(values: np.ndarray) -> np.ndarray:
+    """For each place, how many places on the same value comes again; a very large number where it does not."""
+    order = np.argsort(values, kind="stable")
+    steps = np.full(len(values), np.iinfo(np.int64).max)
+    again = values[order[1:]] == values[order[:-1]]
+    steps[order[:-1][again]] = (order[1:] - order[:-1])[again]
+    return steps
+
+
+def _open(url: str) -> BinaryIO:
+    """Open a local or remote file; exactly the ranges that are read are asked for, nothing is read ahead."""
+    filesystem, path = fsspec.url_to_fs(url)
+    return filesystem.open(path, "rb", cache_type="none")
+
+
 def _remote_bytes(path: str) -> str | bytes:
     """A local path as it is; the content of a remote file."""
     if "://" not in path:
         return path
-    with fsspec.open(path, "rb") as stream:
+    with _open(path) as stream:
         return stream.read()
 
 
 def _index_tar(url: str) -> list[tuple[str, int, int]]:
     """(name, offset, size) of the audio members of a tar; a tar that was cut off gives what is left of it."""
     members: list[tuple[str, int, int]] = []
-    with fsspec.open(url, "rb") as stream:
+    with _open(url) as stream:
         try:
             with tarfile.open(fileobj=stream, mode="r:") as tar:
                 for member in tar:
@@ -212,7 +227,7 @@ def _index_tar(url: str) -> list[tuple[str, int, int]]:
 
 def _parquet_metadata(url: str) -> pq.FileMetaData:
     try:
-        with fsspec.open(url, "rb") as stream:
+        with _open(url) as stream:
             return pq.ParquetFile(stream).metadata
     except pa.ArrowInvalid as error:
         raise UserError(f"{url}: not a parquet file ({error})") from None
