@@ -220,7 +220,7 @@ def _rows(source: str, audio_column: str) -> Iterator[dict]:
             yield from _table_rows(path.name, _split_of(path.name), parquet.read_table(path).to_pylist(), audio_column)
     else:
         for path in sorted(root.glob("*/*/*")):
-            split = _split_of(path.parts[-3])
+            split = _SPLIT_NAMES.get(path.parts[-3].lower())
             if split and path.suffix.lower() in _AUDIO_SUFFIXES:
                 yield {
                     "clip_id": str(path.relative_to(root)),
@@ -237,12 +237,13 @@ def _metadata_rows(root: Path, table: Path, audio_column: str) -> Iterator[dict]
             if table.suffix == ".csv"
             else [json.loads(line) for line in file if line.strip()]
         )
-    folder_split = _split_of(table.parent.name)
     for number, row in enumerate(rows, start=2):
         if not row.get("file_name"):
             raise UserError(f"--custom_task {root}: {table} row {number} has no file_name")
         path = table.parent / row["file_name"]
-        split = _split_of(str(row.get("split") or "")) or folder_split or _split_of(path.parent.name)
+        # The folder a clip lies in, below `root`: the collection's own name says nothing.
+        folders = [_SPLIT_NAMES.get(part.lower()) for part in path.relative_to(root).parts[:-1]]
+        split = _split_of(str(row.get("split") or "")) or next(filter(None, folders), None)
         if split is None:
             raise UserError(
                 f"--custom_task {root}: {table} row {number} has no split; add a column `split` or put the files into "
@@ -283,5 +284,5 @@ def _hub_rows(source: str, audio_column: str) -> Iterator[dict]:
 
 
 def _split_of(name: str) -> str | None:
-    """The split that a folder, file or column value names: `train-00000-of-00002.parquet` is train."""
+    """The split that a parquet file or a column value names: `train-00000-of-00002.parquet` is train."""
     return _SPLIT_NAMES.get(re.split(r"[-_.]", name.lower())[0])
