@@ -3,6 +3,7 @@
 B clips in a batch, N samples of a crop.
 """
 
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -93,7 +94,7 @@ class CropLoader:
             num_workers=self._num_workers,
             prefetch_factor=self._prefetch_factor,
             pin_memory=self._pin_memory and torch.cuda.is_available(),
-            worker_init_fn=use_one_thread,
+            worker_init_fn=_set_up_worker,
         )
 
     def _raise_nothing_usable(self) -> None:
@@ -141,6 +142,13 @@ class CropLoader:
             "source weights": [source.weight for source in self.sources],
             **{f"--{name}": getattr(self.settings, name) for name in order},
         }
+
+
+def _set_up_worker(worker: int) -> None:
+    """One thread; and a signal to the whole process group (preemption, Ctrl-C) is the training process's to handle."""
+    use_one_thread(worker)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class _WorkerStreams(IterableDataset):

@@ -3,12 +3,13 @@
 import dataclasses
 import difflib
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate.utils import DistributedDataParallelKwargs, parse_flag_from_env
 from torch.backends import cuda as cuda_backends
 from transformers import PreTrainedConfig, PreTrainedModel, Wav2Vec2FeatureExtractor
 from transformers.utils.logging import disable_progress_bar
@@ -33,9 +34,10 @@ NORMALIZE = {"music2vec": True, "musichubert": False}
 def build_accelerator(arguments: Arguments) -> Accelerator:
     """The accelerator, with the run's precision and kernels set on this process."""
     precision = arguments.mixed_precision
+    on_cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
     if precision == "auto":
-        on_gpu = torch.cuda.is_available() and os.environ.get("ACCELERATE_USE_CPU") != "true"
-        precision = "bf16" if on_gpu else "no"
+        precision = "no" if on_cpu else "bf16"
+    _warn_of_lonely_process()
     disable_progress_bar()  # of every save and load; ours is the only bar
     torch.set_float32_matmul_precision("high" if arguments.tf32 else "highest")
     torch.backends.cudnn.allow_tf32 = arguments.tf32
@@ -47,14 +49,25 @@ def build_accelerator(arguments: Arguments) -> Accelerator:
     # Dropped layers leave parameters without a gradient on some processes.
     has_layer_drop = build_config(arguments).layerdrop > 0
     data_parallel = DistributedDataParallelKwargs(
-        broadcast_buffers=False, find_unused_parameters=has_layer_drop, gradient_as_bucket_view=True
+        find_unused_parameters=has_layer_drop, gradient_as_bucket_view=True
     )
     return Accelerator(
+        cpu=on_cpu,  # without it, processes on a machine without a GPU would not know of each other
         mixed_precision=precision,
         log_with=arguments.log_with or None,
         project_dir=arguments.output_dir,
         kwargs_handlers=[data_parallel],
     )
+
+
+def _warn_of_lonely_process() -> None:
+    """`accelerate launch --cpu --num_processes 2` starts one process and says nothing (accelerate 1.15)."""
+    if "MASTER_PORT" in os.environ and "WORLD_SIZE" not in os.environ and parse_flag_from_env("ACCELERATE_USE_CPU"):
+        print(
+            "warning: accelerate started one process only, since --cpu ignores --num_processes; for several: "
+            "accelerate launch --config_file recipes/accelerate/cpu.yaml --num_processes N run_pretraining.py ...",
+            file=sys.stderr,
+        )
 
 
 def build_config(arguments: Arguments, label_settings: dict[str, Any] | None = None) -> PreTrainedConfig:
