@@ -55,7 +55,7 @@ class BadFiles:
             where = "" if self.path is None else f"; the list is {self.path}"
             raise UserError(
                 f"{self.num_damaged} of {num_clips} clips are damaged, more than --max_bad_fraction "
-                f"{max_bad_fraction:g}{where}"
+                f"{max_bad_fraction:g}: remove them, or allow more{where}"
             )
 
 

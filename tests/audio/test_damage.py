@@ -73,7 +73,7 @@ def test_seven_of_two_hundred_are_on_record_and_nothing_else_is_missing(folder, 
 def test_too_much_damage_stops_the_stream_with_the_list(folder, tmp_path):
     settings = StreamSettings(crop_seconds=0.2, min_seconds=0.2, epochs=1)
     loader = CropLoader(parse_sources([str(folder)]), settings, 8, bad_files=tmp_path / "bad_files.jsonl")
-    message = r"5 of 200 clips are damaged, more than --max_bad_fraction 0.02; the list is .*jsonl"
+    message = r"5 of 200 clips are damaged, more than --max_bad_fraction 0\.02.* the list is .*bad_files\.jsonl"
     with pytest.raises(UserError, match=message):
         list(loader)
 
