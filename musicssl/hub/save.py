@@ -172,8 +172,9 @@ def assemble(
 
     run_directory, directory = Path(run_directory), Path(directory)
     model = load_whole(run_directory)
-    trained_with = (run_directory / "preprocessor_config.json").is_file()
-    extractor = AutoFeatureExtractor.from_pretrained(run_directory) if trained_with else None
+    extractor = feature_extractor_for(model.config)
+    if (run_directory / "preprocessor_config.json").is_file():
+        extractor.do_normalize = AutoFeatureExtractor.from_pretrained(run_directory).do_normalize
     save_for_hub(model, directory, dtype, extractor)
     for name in ("recipe.yaml", "metrics.jsonl", "results.json", "environment.json"):
         if (run_directory / name).is_file():
