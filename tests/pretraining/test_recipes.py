@@ -1,0 +1,159 @@
+"""Recipes: what they resolve to, what a wrong one is told, and one update of each at reduced width."""
+
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+
+from musicssl.errors import UserError
+from musicssl.pretraining.building import build_config, build_model
+from musicssl.pretraining.cost import count_parameters, crop_cost
+from musicssl.pretraining.masking import span_mask
+from musicssl.pretraining.optimizer import make_optimizer
+from musicssl.pretraining.parsing import parse_arguments
+from musicssl.pretraining.recipes import load_recipe, write_recipe
+
+# Name -> what differs from its family's vanilla (paper.md: the twelve configurations in MARBLE v1).
+PUBLISHED = {
+    "music2vec_400k_prob65_span10_target8": {},
+    "music2vec_800k": {"max_updates": 800_000},
+    "music2vec_crop5s": {"crop_seconds": 5.0},
+    "music2vec_prob50": {"mask_probability": 0.5},
+    "music2vec_prob80": {"mask_probability": 0.8},
+    "music2vec_span5": {"mask_span": 5},
+    "music2vec_span15": {"mask_span": 15},
+    "music2vec_target12": {"model_config": {"average_top_k_layers": 12}},
+    "musichubert_k500": {},
+    "musichubert_k500_mfcc60": {"label_features": ["mfcc60"]},
+    "musichubert_k2000_iter1": {"num_clusters": [2000]},
+    "musichubert_k2000_iter2": {"num_clusters": [2000]},
+}
+VANILLA = {"music2vec": "music2vec_400k_prob65_span10_target8", "musichubert": "musichubert_k500"}
+
+
+@pytest.fixture(autouse=True)
+def _in_project(project_root, monkeypatch):
+    monkeypatch.chdir(project_root)
+
+
+def parse(*flags):
+    return parse_arguments([str(flag) for flag in flags])[0]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_recipe_changes_what_its_name_says_and_trains_one_update(name):
+    """At reduced width (the depth stays, so that every target layer exists)."""
+    vanilla = load_recipe(f"recipes/{VANILLA[name.split('_')[0]]}.yaml")
+    recipe = load_recipe(f"recipes/{name}.yaml")
+    for key, value in PUBLISHED[name].items():
+        merged = {**vanilla[key], **value} if isinstance(value, dict) else value
+        assert recipe[key] == merged
+    unexpected = {key for key in recipe if recipe[key] != vanilla.get(key)} - PUBLISHED[name].keys()
+    assert unexpected <= {"recipe_name", "iterations"}
+
+    arguments = parse(
+        "--config", f"recipes/{name}.yaml", "--dry_run", "--model_config", "hidden_size=24", "num_attention_heads=2",
+        "intermediate_size=32", "num_conv_pos_embedding_groups=4", "conv_dim=[8,8,8,8,8,8,8]",
+    )  # fmt: skip
+    config = build_config(arguments)
+    model = build_model(arguments, config)
+    assert config.num_hidden_layers == 12 and config.layerdrop == 0.05
+    optimizer = make_optimizer(model, arguments.learning_rate)
+    waveforms = torch.randn(2, 32000, generator=torch.Generator().manual_seed(0))
+    frames = int(model._get_feat_extract_output_lengths(32000))
+    mask = span_mask(
+        2, frames, arguments.mask_probability, arguments.mask_span, arguments.min_mask_spans, torch.Generator()
+    )
+    inputs = {"input_values": waveforms, "mask_time_indices": mask}
+    if arguments.model == "musichubert":
+        inputs["labels"] = torch.arange(frames).expand(2, -1) % arguments.num_clusters[0]
+    else:
+        model.update_teacher(0)
+    before = model.base_model.masked_spec_embed.detach().clone()
+    loss = model(**inputs).loss
+    loss.backward()
+    optimizer.step()
+    assert loss.isfinite() and not torch.equal(before, model.base_model.masked_spec_embed)
+
+
+def test_costs_are_those_of_the_cost_sheet():
+    """Parameters and FLOPs of both base models (algorithms sheet, E1 and E2)."""
+    expected = {"music2vec": (93_164_288, 590_592, 1836.2, 259.3), "musichubert": (94_371_712, 325_888, 1499.2, 214.9)}
+    for model, (encoder, head, gflop_30s, gflop_5s) in expected.items():
+        arguments = parse("--config", f"recipes/{VANILLA[model]}.yaml", "--dry_run")
+        config = build_config(arguments)
+        with torch.device("meta"):
+            parameters = count_parameters(build_model(arguments, config))
+        assert parameters["encoder"] == encoder and parameters["head"] == head
+        assert crop_cost(config, 480_000).training_flops / 1e9 == pytest.approx(gflop_30s, abs=0.1)
+        assert crop_cost(config, 80_000).training_flops / 1e9 == pytest.approx(gflop_5s, abs=0.1)
+
+
+def test_dry_run_prints_the_twelve(capsys):
+    from musicssl.pretraining.building import build_accelerator
+    from musicssl.pretraining.dry_run import dry_run
+
+    recipes = parse_arguments(["--dry_run", "--config", *(f"recipes/{name}.yaml" for name in PUBLISHED)])
+    AcceleratorState._reset_state(True)
+    dry_run(recipes, build_accelerator(recipes[0]))
+    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert rows.keys() >= PUBLISHED.keys()
+    assert "112 x 30" in rows[VANILLA["music2vec"]] and "205.7" in rows[VANILLA["music2vec"]]
+    assert "752 x 5" in rows["music2vec_crop5s"] and "195.0" in rows["music2vec_crop5s"]
+    assert "32 x 30" in rows["musichubert_k500"] and "250,000" in rows["musichubert_k500"]
+
+
+def test_resolved_recipe_repeats_the_run(tmp_path):
+    arguments = parse("--config", "recipes/musichubert_k2000_iter2.yaml", "--dry_run", "--model_config", "layerdrop=0")
+    write_recipe(arguments, tmp_path / "recipe.yaml")
+    again = parse("--config", tmp_path / "recipe.yaml")
+    assert build_config(again).to_dict() == build_config(arguments).to_dict()
+    write_recipe(again, tmp_path / "again.yaml")
+    assert (tmp_path / "again.yaml").read_text() == (tmp_path / "recipe.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lerning_rate: 1", "unknown key 'lerning_rate'; did you mean 'learning_rate'"),
+        ("learning_rate: quick", "recipe.yaml: argument --learning_rate.*invalid float value: 'quick'"),
+        ("schedule: cosine", "recipe.yaml: argument --schedule.*tri_stage"),
+        ("extends: recipe.yaml", "extends itself"),
+        ("extends: nowhere.yaml", "no recipe at .*nowhere.yaml"),
+        ("- a list", "a recipe is a mapping"),
+        ("a: [", "not valid YAML"),
+    ],
+)
+def test_wrong_recipe_names_file_key_and_fix(text, message, tmp_path):
+    (tmp_path / "recipe.yaml").write_text(text)
+    with pytest.raises(UserError, match=message):
+        parse("--config", tmp_path / "recipe.yaml")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--learning_rate", "-1"], "--learning_rate is -1.0: it must be above 0"),
+        (["--mask_probability", "1.5"], "--mask_probability is 1.5: it must be between 0 and 1"),
+        (["--lerning_rate", "1"], "did you mean 'learning_rate'"),
+        (["--crop_seconds", "4000"], "less than one crop of --crop_seconds 4000"),
+        (["--schedule_phases", "0.5", "0.5"], "three shares that add up to 1"),
+        (["--schedule", "polynomial", "--max_updates", "100"], "give --warmup_updates 8"),
+        (["--model", "musichubert"], "--label_features is missing"),
+        (["--push_to_hub"], "--hub_model_id"),
+        ([], "--train_data is missing"),
+    ],
+)
+def test_wrong_flag_names_flag_and_fix(flags, message):
+    with pytest.raises(UserError, match=message):
+        parse("--model", "music2vec", *flags)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [("hiden_size=32", "no setting 'hiden_size'; did you mean 'hidden_size'"), ("average_top_k_layers=13", "1 to"),
+     ("hidden_size=wide", "hidden_size"), ("hidden_size", "not KEY=VALUE")],
+)  # fmt: skip
+def test_wrong_model_setting(setting, message):
+    with pytest.raises(UserError, match=message):
+        build_config(parse("--model", "music2vec", "--dry_run", "--model_config", setting))
