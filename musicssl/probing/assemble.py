@@ -33,7 +33,8 @@ def build_problem(task: Task, examples: Sequence[Example], extractor: Extractor,
             if example.split == name and (windows := extractor.windows(example)) is not None
         ]
         if not usable:
-            reason = next(iter(extractor.skipped.values()), "no clips")
+            reasons = (extractor.skip_reason(example) for example in examples if example.split == name)
+            reason = next(filter(None, reasons), "no clips")
             raise UserError(f"task {task.name}: no usable clip in {name} (first reason: {reason})")
         splits[name] = build(task, usable, encoder.frame_rate_hz)
     train = splits["train"]

@@ -69,6 +69,9 @@ class Clip:
     length: tuple[float, int]  # seconds of the part, sampling rate of the file: equal tuples decode to equal lengths
 
 
+Place = tuple[str | bytes, float, float | None]  # where a clip comes from; clip ids are unique in one task only
+
+
 class Extractor:
     """One encoder with one window rule: which clips are stored, which are to be encoded, and their features."""
 
@@ -83,7 +86,7 @@ class Extractor:
         description = {"encoder": encoder.name, "fingerprint": encoder.fingerprint, **asdict(self.rule)}
         self.store = FeatureStore(settings.store / address[:24], settings.feature_dtype, description)
         self._hashes = AudioHashes(settings.store / f"audio_hashes_{self.process.process_index}.jsonl")
-        self.skipped: dict[str, str] = {}
+        self._skipped: dict[Place, str] = {}
 
     def key(self, example: Example) -> str:
         """Address of an example's features: its audio bytes and the part taken. BadAudio when unreadable."""
@@ -96,14 +99,16 @@ class Extractor:
     def extract(self, examples: Iterable[Example], progress: bool = True) -> int:
         """Encode what is not stored yet, each distinct clip once, shared out over the Accelerate processes.
 
-        Clips that cannot be used are recorded in `skipped` (clip id -> reason) on every process.
+        Why a clip cannot be used is kept on every process, see `skip_reason`.
 
         Returns:
             How many clips this process encoded.
         """
-        clips, names = self._distinct_clips(examples)
+        clips, places = self._distinct_clips(examples)
+        self.store.refresh()
         groups = equal_length_groups(clips, self.settings.batch_seconds)
         todo = [group for group in groups if any(clip.key not in self.store for clip in group)]
+        self.process.wait_for_everyone()  # nobody writes before all have seen the same store
         mine = todo[self.process.process_index :: self.process.num_processes]
         encoded, failed = 0, {}
         self.encoder.to(self.settings.device)
@@ -128,26 +133,28 @@ class Extractor:
         self.store.refresh()
         for reasons in gather_object([failed]):
             for key, reason in reasons.items():
-                self.skipped |= dict.fromkeys(names[key], reason)
+                self._skipped |= dict.fromkeys(places[key], reason)
         return encoded
 
     def windows(self, example: Example) -> np.ndarray | None:
         """(W, S, D) pooled features of a clip, or (W, S, T, D) frames; None when the clip was skipped."""
-        if example.clip_id in self.skipped:
-            return None
-        return self.store.read(self.key(example))
+        return None if self.skip_reason(example) else self.store.read(self.key(example))
 
-    def _distinct_clips(self, examples: Iterable[Example]) -> tuple[list[Clip], dict[str, list[str]]]:
-        clips, names = {}, {}
+    def skip_reason(self, example: Example) -> str | None:
+        """Why a clip has no features: it cannot be read, or is shorter than one frame."""
+        return self._skipped.get(_place(example))
+
+    def _distinct_clips(self, examples: Iterable[Example]) -> tuple[list[Clip], dict[str, list[Place]]]:
+        clips, places = {}, {}
         for example in examples:
             try:
                 key = self.key(example)
                 if key not in clips:
                     clips[key] = Clip(key, example.audio, example.start_seconds, example.seconds, _length(example))
-                names.setdefault(key, []).append(example.clip_id)
+                places.setdefault(key, []).append(_place(example))
             except BadAudio as error:
-                self.skipped[example.clip_id] = error.reason
-        return list(clips.values()), names
+                self._skipped[_place(example)] = error.reason
+        return list(clips.values()), places
 
     def _encode(self, group: Sequence[Clip]) -> tuple[list[str], list[np.ndarray], dict[str, str]]:
         """Decode a group and run the encoder over its windows, equal lengths together."""
@@ -216,6 +223,10 @@ def equal_length_groups(clips: Sequence[Clip], batch_seconds: float) -> list[lis
         size = max(1, int(batch_seconds / max(seconds, 1e-3)))
         groups += [same[first : first + size] for first in range(0, len(same), size)]
     return groups
+
+
+def _place(example: Example) -> Place:
+    return example.audio, example.start_seconds, example.seconds
 
 
 def _length(example: Example) -> tuple[float, int]:

@@ -117,8 +117,8 @@ def probe_task(
     chosen = [i for i, head in enumerate(trained.heads) if head.layer == chosen_layer and head.learning_rate == rate]
     outputs = trained.predict(problem.test, chosen)
     evaluation = _evaluate(task, data, extractor, problem, outputs, settings)
-    used = [example for example in data.examples if example.clip_id not in extractor.skipped]
-    skipped = {e.clip_id: extractor.skipped[e.clip_id] for e in data.examples if e.clip_id in extractor.skipped}
+    skipped = {example.clip_id: reason for example in data.examples if (reason := extractor.skip_reason(example))}
+    used = [example for example in data.examples if example.clip_id not in skipped]
     notes = list(data.notes)
     if evaluation.details.get("absent_tags"):
         notes.append(f"tags without test clips, left out of the means: {', '.join(evaluation.details['absent_tags'])}")
@@ -166,7 +166,7 @@ def _evaluate(
 ) -> Evaluation:
     if task.kind != "beat":
         return evaluate_test(problem, outputs, task.labels, settings.bootstrap_resamples)
-    examples = [e for e in data.examples if e.split == "test" and e.clip_id not in extractor.skipped]
+    examples = [e for e in data.examples if e.split == "test" and not extractor.skip_reason(e)]
     labelled = [np.array(e.label) - e.start_seconds for e in examples]
     lengths = torch.bincount(problem.test.tracks).tolist()
     activations = [[each.numpy() for each in torch.sigmoid(seed[:, 0]).cpu().split(lengths)] for seed in outputs]
