@@ -108,7 +108,7 @@ def compare_parquet(folder: Path, repeats: int) -> dict[str, float]:
 
 def main() -> None:
     arguments = benchmark_parser(__doc__.splitlines()[0], "audio").parse_args()
-    repeats = 2 if arguments.quick else 15
+    repeats = 2 if arguments.quick else 7
     starts = np.random.default_rng(1).uniform(0, FILE_SECONDS - CROP_SECONDS, repeats + 1).tolist()
     rows = {}
     with tempfile.TemporaryDirectory() as directory:
