@@ -146,7 +146,7 @@ def fit_codebook(
     frames: np.ndarray,
     num_clusters: int,
     seed: int = 0,
-    niter: int = 25,
+    niter: int = 10,
     nredo: int = 1,
     init: str = "afkmc2",
     standardise: bool = False,
@@ -159,7 +159,7 @@ def fit_codebook(
         frames: (n, d) float32, e.g. a reservoir sample of training frames.
         num_clusters: K.
         seed: the same frames, seed and number of threads give the same codebook.
-        niter: passes over all the frames.
+        niter: passes over all the frames, after breathing on a part of them.
         nredo: whole restarts, of which the best is kept.
         init: "afkmc2", "kmeans++" or "random".
         standardise: bring every value to zero mean and unit variance first (the reference does not).

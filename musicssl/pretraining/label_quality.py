@@ -30,8 +30,8 @@ def agreement(labels: np.ndarray, truth: np.ndarray) -> dict[str, float]:
 
     Returns:
         mutual_information (nats), normalised_mutual_information (its share of the truth's entropy),
-        cluster_purity (the share of frames that the commonest truth of their cluster has right) and
-        class_purity (the same with labels and truth exchanged), as HuBERT reports them.
+        class_purity (share of frames that the commonest class of their cluster has right, HuBERT's phone purity) and
+        cluster_purity (the same with labels and truth exchanged).
     """
     table = np.zeros((labels.max() + 1, truth.max() + 1))
     np.add.at(table, (labels, truth), 1)
@@ -43,8 +43,8 @@ def agreement(labels: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     return {
         "mutual_information": information,
         "normalised_mutual_information": information / entropy if entropy > 0 else 0.0,
-        "cluster_purity": float(joint.max(axis=1).sum()),
-        "class_purity": float(joint.max(axis=0).sum()),
+        "class_purity": float(joint.max(axis=1).sum()),
+        "cluster_purity": float(joint.max(axis=0).sum()),
     }
 
 
@@ -84,10 +84,10 @@ def usage_table(quality: dict[str, dict]) -> str:
 def agreement_table(rows: list[dict]) -> str:
     """Rows of `agreement`, each with its codebook and truth, as text."""
     width = max(len(row["codebook"]) for row in rows)
-    lines = [f"{'codebook':{width}}  truth              MI (nats)  of entropy  cluster purity  class purity"]
+    lines = [f"{'codebook':{width}}  truth              MI (nats)  of entropy  class purity  cluster purity"]
     for row in rows:
         lines.append(
             f"{row['codebook']:{width}}  {row['truth']:17}  {row['mutual_information']:9.3f}  "
-            f"{row['normalised_mutual_information']:10.3f}  {row['cluster_purity']:14.3f}  {row['class_purity']:12.3f}"
+            f"{row['normalised_mutual_information']:10.3f}  {row['class_purity']:12.3f}  {row['cluster_purity']:14.3f}"
         )
     return "\n".join(lines)
