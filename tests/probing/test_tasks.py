@@ -66,7 +66,7 @@ def test_a_part_of_a_data_set_is_refused_and_flagged_when_allowed(name, data_roo
     with pytest.raises(UserError, match=rf"task {name}: .*--allow_partial"):
         task.load(task.root(data_root))
     data = load(name, data_root)
-    assert not data.comparable and data.notes[-1].startswith("not comparable: ")
+    assert not data.comparable and data.notes[-1].startswith("not the published data set: ")
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -276,6 +276,12 @@ def test_wrong_tables_are_named(data_root, tmp_path):
     table = folder / "data/splits/split-0/autotagging_genre-test.tsv"
     table.write_bytes(table.read_bytes().replace(b"genre---", b"genre---new", 1))
     with pytest.raises(UserError, match="unknown tag 'genre---new.*split-0"):
+        load("mtg_genre", tmp_path)
+    table.write_bytes(table.read_bytes().replace(b"new", b"", 1).replace(b"\t1.0\t", b"\tlong\t", 1))
+    with pytest.raises(UserError, match="autotagging_genre-test.tsv: DURATION 'long' is not a number"):
+        load("mtg_genre", tmp_path)
+    table.write_bytes(table.read_bytes() + b"track_1\tartist_1\r\n")
+    with pytest.raises(UserError, match="autotagging_genre-test.tsv, line [0-9]+: 2 cells"):
         load("mtg_genre", tmp_path)
     table.write_bytes(table.read_bytes().replace(b"ARTIST_ID", b"artist", 1))
     with pytest.raises(UserError, match="autotagging_genre-test.tsv: no column ARTIST_ID"):

@@ -141,7 +141,8 @@ class Task:
                 f"task {self.name}: {'; '.join(problems)}; complete {root} from {self.source}, "
                 "or pass --allow_partial to score what is there (not comparable)"
             )
-        return replace(data, notes=data.notes + [f"not comparable: {'; '.join(problems)}"], comparable=False)
+        note = f"not the published data set: {'; '.join(problems)}"
+        return replace(data, notes=[*data.notes, note], comparable=False)
 
     def problems(self, data: TaskData) -> list[str]:
         """How `data` differs from the published data set, in words; empty when it does not."""
@@ -184,7 +185,7 @@ def read_rows(path: Path, delimiter: str, columns: Iterable[str]) -> list[dict[s
     Cells beyond the header belong to the last column, still parted by `delimiter`.
 
     Raises:
-        UserError: a column is absent.
+        UserError: a column is absent, from the header or from a row.
     """
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.reader(file, delimiter=delimiter)
@@ -192,9 +193,21 @@ def read_rows(path: Path, delimiter: str, columns: Iterable[str]) -> list[dict[s
         absent = [column for column in columns if column not in header]
         if absent:
             raise UserError(f"{path}: no column {', '.join(absent)}; is this the distributed file?")
-        last = len(header) - 1
-        cells = ([cell.strip() for cell in row] for row in reader if row)
-        return [dict(zip(header, [*row[:last], delimiter.join(row[last:])], strict=False)) for row in cells]
+        last, rows = len(header) - 1, []
+        for cells in filter(None, reader):
+            cells = [cell.strip() for cell in cells]
+            rows.append(dict(zip(header, [*cells[:last], delimiter.join(cells[last:])], strict=False)))
+            if any(column not in rows[-1] for column in columns):
+                raise UserError(f"{path}, line {reader.line_num}: {len(cells)} cells, the header has {len(header)}")
+        return rows
+
+
+def number(row: dict[str, str], column: str, path: Path) -> float:
+    """`row[column]` as a float, or a UserError that names the file and the value."""
+    try:
+        return float(row[column])
+    except ValueError as error:
+        raise UserError(f"{path}: {column} {row[column]!r} is not a number") from error
 
 
 def keep_present(root: Path, examples: Iterable[Example]) -> TaskData:

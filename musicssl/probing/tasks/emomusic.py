@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from musicssl.errors import UserError
-from musicssl.probing.tasks.base import Example, Task, TaskData, keep_present, read_rows, require
+from musicssl.probing.tasks.base import Example, Task, TaskData, keep_present, number, read_rows, require
 
 SOURCE = "http://cvml.unige.ch/databases/emoMusic (clips_45sec.tar.gz, annotations.tar.gz)"
 LABELS = ("arousal", "valence")
@@ -34,7 +34,7 @@ def read(root: Path) -> TaskData:
     for row in read_rows(ratings, ",", ("song_id", "mean_arousal", "mean_valence")):
         if row["song_id"] not in splits:
             raise UserError(f"{info}: no row for song {row['song_id']} of {ratings.name}")
-        targets[row["song_id"]] = (float(row["mean_arousal"]), float(row["mean_valence"]))
+        targets[row["song_id"]] = tuple(number(row, f"mean_{label}", ratings) for label in LABELS)
     development = np.array([target for song, target in targets.items() if splits[song] != "test"])
     if len(development) < 2:
         raise UserError(f"task {TASK.name}: {ratings} rates no song of the development set")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from musicssl.errors import UserError
-from musicssl.probing.tasks.base import SPLITS, Example, TaskData, keep_present, read_rows, require
+from musicssl.probing.tasks.base import SPLITS, Example, TaskData, keep_present, number, read_rows, require
 
 SOURCE = (
     "https://github.com/MTG/mtg-jamendo-dataset (tables: the repository; audio: its scripts/download/download.py "
@@ -34,7 +34,7 @@ def read_table(
         relative = tables.format(split)
         path = require(root, task, SOURCE, relative, f"mtg-jamendo-dataset*/{relative}")
         table = read_rows(path, "\t", ("TRACK_ID", "ARTIST_ID", "PATH", "DURATION", "TAGS"))
-        rows += [(row, split) for row in table]
+        rows += [(row | {"hours": number(row, "DURATION", path) / 3600.0}, split) for row in table]
     unknown = sorted({tag for row, _ in rows for tag in row["TAGS"].split("\t")} - set(labels))
     if unknown:
         raise UserError(f"task {task}: unknown tag {unknown[0]!r} in autotagging_{subset}; is this split-0?")
@@ -58,7 +58,7 @@ def read_table(
 
 def _wrong_hours(rows: list[tuple[dict, str]], published: Mapping[str, float]) -> list[str]:
     """The sum of durations tells one table from another where no list of ids is at hand to hash."""
-    hours = {split: sum(float(row["DURATION"]) for row, each in rows if each == split) / 3600.0 for split in SPLITS}
+    hours = {split: sum(row["hours"] for row, each in rows if each == split) for split in SPLITS}
     if all(abs(hours[split] - published[split]) < 0.06 for split in SPLITS):
         return []
     found, expected = (" / ".join(f"{each[split]:.1f}" for split in SPLITS) for each in (hours, published))

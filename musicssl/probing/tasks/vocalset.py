@@ -18,7 +18,7 @@ SOURCE = "https://zenodo.org/records/1203819 (VocalSet11.zip, version 1.1)"
 LAYOUT = "FULL/{female1-9,male1-11}/CONTEXT/TECHNIQUE/*.wav"
 LICENCE = "CC BY 4.0"
 CITATION = "Wilkins, Seetharaman, Wahl, Pardo: VocalSet, a singing voice dataset, ISMIR 2018"
-COMPARABLE_TO = "nothing exactly (MARBLE-style: no split list is published)"
+COMPARABLE_TO = "MARBLE v1 in style (no split list is published)"
 SINGERS = tuple(f"f{index}" for index in range(1, 10)) + tuple(f"m{index}" for index in range(1, 12))
 TECHNIQUES = (
     "belt", "breathy", "fast_forte", "fast_piano", "forte", "inhaled", "lip_trill", "messa", "pp", "slow_forte",
