@@ -5,9 +5,13 @@ facebook/hubert-base-ls960 is `hubert`, m-a-p/MERT-v0 is HuBERT under a model ty
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from safetensors import SafetensorError
 from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.utils import logging as transformers_logging
 
 from musicssl.errors import UserError
 
@@ -70,10 +74,11 @@ def load_initial_weights(
         UserError: weights of the encoder are missing, or shapes disagree.
     """
     try:
-        model, report = model_class.from_pretrained(
-            source, config=config, dtype="float32", output_loading_info=True, ignore_mismatched_sizes=True
-        )
-    except (OSError, ValueError, RuntimeError) as error:
+        with _quiet_report():
+            model, report = model_class.from_pretrained(
+                source, config=config, dtype="float32", output_loading_info=True, ignore_mismatched_sizes=True
+            )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise UserError(f"--init_from {source}: weights cannot be read ({_first_line(error)})") from error
     absent = sorted({*report["missing_keys"], *(entry[0] for entry in report["mismatched_keys"])})
     of_encoder = [key for key in absent if not key.startswith(PRETRAINING_PARTS)]
@@ -85,6 +90,17 @@ def load_initial_weights(
     fresh = sorted({key.split(".")[0] for key in absent})
     logger.info("started from %s; fresh: %s", source, ", ".join(fresh) or "nothing")
     return model
+
+
+@contextmanager
+def _quiet_report() -> Iterator[None]:
+    """Without the table of missing keys that transformers prints: what matters of it is told by us."""
+    before = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(before)
 
 
 def _first_line(error: Exception) -> str:

@@ -100,7 +100,13 @@ def compute_gradients(
 @torch.no_grad()
 def _normalise_and_clip(model: torch.nn.Module, scale: float, max_norm: float) -> float:
     """Multiply all gradients by `scale` and clip them, in one pass; returns the norm before clipping."""
-    gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for parameter in trainable:
+        # A layer that LayerDrop left out of the whole update has a gradient of zero, as in the reference: its
+        # momentum goes on. Left as None, it would depend on how the layers fell on the processes.
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    gradients = [parameter.grad for parameter in trainable]
     total_norm = torch.nn.utils.get_total_norm(gradients)
     # Sharded gradients give a sharded norm.
     total_norm = total_norm.full_tensor() if hasattr(total_norm, "full_tensor") else total_norm
