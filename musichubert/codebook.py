@@ -69,7 +69,7 @@ class Codebook:
                 f"frames of shape {tuple(frames.shape)} given to a codebook of {feature}, d = {self.dimension}"
             )
         if isinstance(frames, torch.Tensor) and frames.device.type != "cpu":
-            return self._assign_on_device(frames.float())
+            return self.assign_by_matmul(frames.float())
         nearest = self.index.search(self.transform(np.asarray(frames)), 1)[1][:, 0]
         return torch.from_numpy(nearest) if isinstance(frames, torch.Tensor) else nearest
 
@@ -87,7 +87,8 @@ class Codebook:
         index.add(np.ascontiguousarray(self.centroids, np.float32))
         return index
 
-    def _assign_on_device(self, frames: torch.Tensor) -> torch.Tensor:
+    def assign_by_matmul(self, frames: torch.Tensor) -> torch.Tensor:
+        """`assign` in torch, on the device of `frames` (n, d): (n,) int64."""
         if self.mean is not None:
             frames = (frames - self._on(frames.device, "mean")) / self._on(frames.device, "scale")
         if self.spherical:

@@ -81,7 +81,7 @@ def test_the_device_matmul_gives_the_labels_of_faiss(blobs, options):
     codebook = fit_codebook(blobs[0], 40, **options)
     frames = torch.from_numpy(blobs[0])
     on_cpu = codebook.assign(frames)
-    by_matmul = codebook._assign_on_device(frames)
+    by_matmul = codebook.assign_by_matmul(frames)
     assert isinstance(on_cpu, torch.Tensor)
     assert (on_cpu == by_matmul).float().mean() > 0.999
 
