@@ -45,7 +45,8 @@ def build_problem(task: Task, examples: Sequence[Example], extractor: Extractor,
         for split in splits.values():
             split.shift, split.scale = shift, scale
     if task.kind == "beat":
-        train = FrameCrops(train, round(CROP_SECONDS * encoder.frame_rate_hz))
+        longest = int(torch.bincount(train.tracks).max())
+        train = FrameCrops(train, min(longest, round(CROP_SECONDS * encoder.frame_rate_hz)))
     num_outputs = 1 if task.kind == "beat" else len(task.labels)
     return Problem(
         task.kind,

@@ -23,13 +23,16 @@ from musicssl.probing.problem import Problem
 from musicssl.probing.tasks.base import Task, TaskData
 from musicssl.probing.training import train_heads
 
+# MARBLE v1's rate for this task. A frame-level grid costs hundreds of clip-level ones: --learning_rates asks for it.
+BEAT_LEARNING_RATES = (1e-3,)
+
 
 @dataclass(frozen=True)
 class ProbeSettings:
     """What the user may change of the protocol; None leaves the task's own value.
 
     Attributes:
-        feature_scaling: "auto" (the encoder's: none for networks, standard for hand-made features), "none", "standard".
+        feature_scaling: "none", "standard", or "auto": none for networks, standard for hand-made features.
         bootstrap_resamples: of the test tracks, for the 95 % interval.
         head_device: where heads train.
     """
@@ -47,8 +50,9 @@ class ProbeSettings:
 
     def heads(self, task: Task) -> HeadSettings:
         """Training settings of a task's heads."""
+        rates = BEAT_LEARNING_RATES if task.kind == "beat" else task.learning_rates
         return HeadSettings(
-            learning_rates=self.learning_rates or task.learning_rates,
+            learning_rates=self.learning_rates or rates,
             seeds=self.seeds,
             epochs=self.epochs or task.epochs,
             patience=task.patience,
