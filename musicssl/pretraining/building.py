@@ -38,6 +38,8 @@ def build_accelerator(arguments: Arguments) -> Accelerator:
     if precision == "auto":
         precision = "no" if on_cpu else "bf16"
     _warn_of_lonely_process()
+    if arguments.model == "music2vec" and parse_flag_from_env("ACCELERATE_USE_FSDP"):
+        raise UserError("--model music2vec: its teacher cannot be sharded; launch with DDP (recipes/accelerate)")
     disable_progress_bar()  # of every save and load; ours is the only bar
     torch.set_float32_matmul_precision("high" if arguments.tf32 else "highest")
     torch.backends.cudnn.allow_tf32 = arguments.tf32

@@ -78,6 +78,17 @@ def test_one_process_two_and_four_agree(model, small_run, tmp_path):
             torch.testing.assert_close(spread[name], gradient, atol=1e-6, rtol=1e-6, msg=name)
 
 
+@pytest.mark.parametrize("model", ["music2vec", "musichubert"])
+def test_gradient_checkpointing_changes_no_gradient(model, small_run, tmp_path):
+    AcceleratorState._reset_state(True)
+    accelerator = Accelerator(cpu=True)
+    flags = ["--model_config", "hidden_dropout=0.1", "activation_dropout=0.1"]
+    plain, _ = gradients_of(small_run(model, tmp_path, *flags), accelerator)
+    recomputed, _ = gradients_of(small_run(model, tmp_path, *flags, "--gradient_checkpointing"), accelerator)
+    for name, gradient in plain.items():
+        torch.testing.assert_close(recomputed[name], gradient, atol=1e-6, rtol=1e-5, msg=name)
+
+
 def test_gradient_is_that_of_the_mean_over_all_masked_frames(small_run, tmp_path):
     """Four micro-batches with different numbers of masked frames = one backward pass of all eight clips."""
     arguments = small_run("music2vec", tmp_path, "--model_config", "hidden_dropout=0.0", "--equal_mask_counts", "false")

@@ -89,6 +89,14 @@ def test_loss_falls(model, small_run, tmp_path):
     assert sum(losses[-3:]) / 3 < 0.85 * losses[0]
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_bf16_keeps_weights_and_teacher_in_fp32(model, small_run, tmp_path):
+    run(small_run(model, tmp_path, "--mixed_precision", "bf16", "--max_updates", 3))
+    tensors = load_file(tmp_path / "model.safetensors").values()
+    assert all(tensor.dtype == torch.float32 and tensor.isfinite().all() for tensor in tensors)
+    assert 0 < read_metrics(tmp_path / "metrics.jsonl")[0]["loss/masked"] < 20
+
+
 def test_old_checkpoints_go_and_the_best_stays(small_run, tones, tmp_path):
     flags = ["--checkpoint_every", 1, "--keep_checkpoints", 2, "--validation_data", tones, "--validation_clips", 4]
     run(small_run("music2vec", tmp_path, *flags, "--learning_rate", 1e-2))
