@@ -83,7 +83,7 @@ def dry_run(all_arguments: list[Arguments], accelerator: Accelerator) -> None:
     for row in rows:
         accelerator.print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     accelerator.print(
-        f"Parameters in millions. FLOP of the encoder forward and backward, and of the teacher. Memory is an estimate. "
+        "Parameters in millions. FLOP of the encoder forward and backward, and of the teacher. Memory is an estimate. "
         f"Hours assume {ASSUMED_UTILISATION:.0%} of the {peak_flops / 1e12:.2f} TFLOP/s that a {dtype} matrix product "
         f"reaches on this {accelerator.device.type}, on each of {accelerator.num_processes} process(es)."
     )

@@ -80,8 +80,7 @@ def run_updates(run: TrainingRun) -> bool:
     arguments = run.arguments
     stopwatch = Stopwatch()
     batches = _timed(run, stopwatch)
-    bar = ProgressBar(run.accelerator, run.update, arguments.max_updates)
-    with StopRequest() as stop:
+    with StopRequest() as stop, ProgressBar(run.accelerator, run.update, arguments.max_updates) as bar:
         while run.update < arguments.max_updates:
             result = _one_update(run, batches)
             stopwatch.updates += 1
@@ -99,7 +98,6 @@ def run_updates(run: TrainingRun) -> bool:
             if stop_now and not is_last:
                 bar.note(f"stopped by {stop.received or 'another process'} at update {run.update}, and saved")
                 break
-    bar.close()
     return run.update == arguments.max_updates
 
 

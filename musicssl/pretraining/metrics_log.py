@@ -74,5 +74,8 @@ class ProgressBar:
         if not self.bar.disable:
             self.bar.write(line)
 
-    def close(self) -> None:
+    def __enter__(self) -> "ProgressBar":
+        return self
+
+    def __exit__(self, *exception) -> None:
         self.bar.close()

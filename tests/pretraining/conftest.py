@@ -1,5 +1,6 @@
 """Very small runs for the tests of pre-training: seconds of music-like tones, models of a few thousand weights."""
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,10 +11,10 @@ import soundfile
 from musicssl.pretraining.arguments import Arguments
 from musicssl.pretraining.parsing import parse_arguments
 
-MODEL = (
+MODEL = shlex.split(
     "--model_config hidden_size=32 num_hidden_layers=2 num_attention_heads=2 intermediate_size=48 "
     "num_conv_pos_embedding_groups=4 layerdrop=0.0 conv_dim=[8,8,8,8,8,8,8]"
-).split()
+)
 BASE = {
     "music2vec": ["--config", "recipes/music2vec_tiny.yaml", *MODEL],
     "musichubert": ["--config", "recipes/musichubert_tiny.yaml", *MODEL, "projection_dim=16"],
@@ -52,7 +53,7 @@ def tones(tmp_path_factory) -> Path:
 def flags_of_small_run(model: str, tones: Path, output_dir: Path, *more: object) -> list[str]:
     """The command line of a run of two clips of one second per update."""
     flags = [*BASE[model], *OPTIONS[model], "--train_data", tones, "--output_dir", output_dir]
-    flags += "--crop_seconds 1 --min_seconds 1 --audio_seconds_per_update 2 --max_updates 6 --log_every 2".split()
+    flags += shlex.split("--crop_seconds 1 --min_seconds 1 --audio_seconds_per_update 2 --max_updates 6 --log_every 2")
     return [str(flag) for flag in (*flags, "--checkpoint_every", 3, *more)]
 
 

@@ -91,7 +91,8 @@ def test_gradient_checkpointing_changes_no_gradient(model, small_run, tmp_path):
 
 def test_gradient_is_that_of_the_mean_over_all_masked_frames(small_run, tmp_path):
     """Four micro-batches with different numbers of masked frames = one backward pass of all eight clips."""
-    arguments = small_run("music2vec", tmp_path, "--model_config", "hidden_dropout=0.0", "--equal_mask_counts", "false")
+    flags = ["--model_config", "hidden_dropout=0.0", "--equal_mask_counts", "false"]
+    arguments = small_run("music2vec", tmp_path, *flags)
     AcceleratorState._reset_state(True)
     accelerator = Accelerator(cpu=True)
     model = build_model(arguments, build_config(arguments))

@@ -13,10 +13,12 @@ from musicssl.pretraining.parsing import parse_arguments
 
 # What the published configurations say beyond the defaults of their classes.
 DATA2VEC = {"layerdrop": 0.05, "activation_dropout": 0.1, "mask_time_prob": 0.05, "num_conv_pos_embeddings": 5}
-HUBERT = {"layerdrop": 0.1, "feat_extract_norm": "group", "do_stable_layer_norm": False, "num_conv_pos_embeddings": 128}
+HUBERT = {"layerdrop": 0.1, "feat_extract_norm": "group", "do_stable_layer_norm": False}
 PUBLISHED = {
     "facebook/data2vec-audio-base": ("music2vec", Data2VecAudioConfig, Data2VecAudioModel, DATA2VEC, {}),
-    "m-a-p/music2vec-v1": ("music2vec", Data2VecAudioConfig, Data2VecAudioModel, DATA2VEC, {"conv_pos_kernel_size": 19}),
+    "m-a-p/music2vec-v1": (
+        "music2vec", Data2VecAudioConfig, Data2VecAudioModel, DATA2VEC, {"conv_pos_kernel_size": 19},
+    ),
     "facebook/hubert-base-ls960": ("musichubert", HubertConfig, HubertModel, HUBERT, {}),
     "m-a-p/MERT-v0": (
         "musichubert", HubertConfig, HubertModel, HUBERT,
@@ -30,7 +32,8 @@ def make_stand_in(directory, config_class, model_class, settings, published_only
     with torch.device("meta"):
         model = model_class(config_class(**settings))
     model.to_empty(device="cpu")
-    state = {name: torch.full_like(tensor, 1 + n / 1000) for n, (name, tensor) in enumerate(model.state_dict().items())}
+    empty = model.state_dict()
+    state = {name: torch.full_like(tensor, 1 + n / 1000) for n, (name, tensor) in enumerate(empty.items())}
     # The names under which weight norm was saved when these checkpoints were published.
     old = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
     published = {}

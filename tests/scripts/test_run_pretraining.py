@@ -1,0 +1,107 @@
+"""run_pretraining.py as users launch it: two processes, killed, resumed; what wrong input is told."""
+
+import os
+import random
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from safetensors.torch import load_file
+
+from musicssl.pretraining.metrics_log import read_metrics
+
+SMALL = shlex.split(
+    "--model_config hidden_size=32 num_hidden_layers=2 num_attention_heads=2 intermediate_size=48 projection_dim=16 "
+    "num_conv_pos_embedding_groups=4 conv_dim=[8,8,8,8,8,8,8] layerdrop=0.2 --num_clusters 8 --warmup_updates 2 "
+    "--crop_seconds 1 --min_seconds 1 --audio_seconds_per_update 4 --micro_batch_clips 1 --max_updates 60 "
+    "--log_every 3 --checkpoint_every 5 --num_workers 1 --tf32 false"
+)
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory) -> Path:
+    """Eleven clips of coloured noise, 1.5 s each."""
+    folder = tmp_path_factory.mktemp("noise")
+    generator = np.random.default_rng(0)
+    for number in range(11):
+        wave = np.cumsum(generator.standard_normal(24000)) % 7 / 20
+        soundfile.write(folder / f"{number}.wav", wave, 16000)
+    return folder
+
+
+def launch(project_root: Path, noise: Path, output_dir: Path) -> subprocess.Popen:
+    command = [
+        sys.executable, "-m", "accelerate.commands.launch", "--config_file", "recipes/accelerate/cpu.yaml",
+        "--main_process_port", "0", "run_pretraining.py", "--config", "recipes/musichubert_tiny.yaml", *SMALL,
+        "--train_data", noise, "--output_dir", output_dir,
+    ]  # fmt: skip
+    return subprocess.Popen(
+        [str(part) for part in command],
+        cwd=project_root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,  # so that a kill reaches the launcher, both processes and their workers
+    )
+
+
+def wait_for_rows(process: subprocess.Popen, output_dir: Path, rows: int) -> None:
+    """Until metrics.jsonl has so many rows."""
+    path = output_dir / "metrics.jsonl"
+    deadline = time.monotonic() + 240
+    while not path.exists() or len(path.read_text().splitlines()) < rows:
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < deadline, "no rows written"
+        time.sleep(0.02)
+
+
+def test_two_processes_killed_twice_equal_two_left_alone(project_root, noise, tmp_path):
+    """SIGKILL to everything, later SIGTERM to the launcher, at random moments: same weights, same rows."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    process = launch(project_root, noise, whole)
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    assert "2 process(es) x 2 accumulation x 1 clips" in output
+
+    first, second = sorted(random.sample(range(2, 18), 2))
+    process = launch(project_root, noise, killed)
+    wait_for_rows(process, killed, first)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    process = launch(project_root, noise, killed)
+    wait_for_rows(process, killed, second)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate()
+    assert "stopped by SIGTERM" in output, output
+    process = launch(project_root, noise, killed)
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+
+    message = f"killed at row {first}, terminated at row {second}"
+    expected, found = load_file(whole / "model.safetensors"), load_file(killed / "model.safetensors")
+    assert all(torch.equal(expected[name], found[name]) for name in expected), message
+    rows = [
+        [{k: v for k, v in row.items() if not k.startswith("perf/")} for row in read_metrics(path / "metrics.jsonl")]
+        for path in (whole, killed)
+    ]
+    assert rows[0] == rows[1], message
+    assert len(rows[0]) == 20
+
+
+def test_wrong_input_is_one_line_and_status_2(project_root, tmp_path):
+    """Through the real entry point: no traceback, the flag and the fix."""
+    result = subprocess.run(
+        [sys.executable, "run_pretraining.py", "--config", "recipes/music2vec_tiny.yaml", "--train_data",
+         str(tmp_path / "nowhere"), "--output_dir", str(tmp_path / "run")],
+        cwd=project_root, capture_output=True, text=True,
+    )  # fmt: skip
+    assert result.returncode == 2
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: ") and "nowhere" in lines[0]
