@@ -1,0 +1,154 @@
+"""HuBERT's iterations in one command: killed in every phase, they end where an uninterrupted run ends."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+from safetensors.numpy import load_file
+from transformers import AutoModel
+
+from musicssl.errors import UserError
+from musicssl.pretraining import iterations, label_fitting
+from musicssl.pretraining.arguments import Arguments
+from musicssl.pretraining.building import build_accelerator
+from musicssl.pretraining.iterations import iteration_arguments, train_iterations
+
+FIRST = {"features": "mfcc39", "clusters": 6, "updates": 4}
+SECOND = {"features": "layer 2", "clusters": 8, "updates": 4}
+
+
+class Killed(BaseException):
+    """Not an `Exception`: nothing on the way may catch it."""
+
+
+@pytest.fixture(scope="module")
+def music(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("music")
+    generator = np.random.default_rng(0)
+    for number in range(4):
+        time = np.arange(24000) / 16000
+        tone = np.sin(2 * np.pi * (200 + 90 * number) * time * (1 + 0.2 * time))
+        soundfile.write(folder / f"{number}.wav", 0.3 * tone + 0.05 * generator.normal(size=len(time)), 16000)
+    return folder
+
+
+@pytest.fixture
+def arguments(music, tmp_path) -> Arguments:
+    small = ["hidden_size=16", "num_hidden_layers=2", "num_attention_heads=2", "intermediate_size=32",
+             "num_conv_pos_embeddings=16", "num_conv_pos_embedding_groups=2", "layerdrop=0.0", "projection_dim=8",
+             "conv_dim=[8,8,8,8,8,8,8]"]  # fmt: skip
+    return Arguments(
+        model="musichubert", model_config=small, train_data=[str(music)], output_dir=str(tmp_path / "run"),
+        crop_seconds=1.0, min_seconds=1.0, audio_seconds_per_update=2.0, micro_batch_clips=2, schedule="polynomial",
+        warmup_updates=1, learning_rate=1e-3, max_grad_norm=10.0, checkpoint_every=2, log_every=2, validate_every=4,
+        store_labels=True, kmeans_budget_mb=4, iterations=[json.dumps(FIRST), json.dumps(SECOND)],
+    )  # fmt: skip
+
+
+def _results(arguments) -> dict:
+    """Final weights, and the labels of both iterations."""
+    output_dir = iterations.Path(arguments.output_dir)
+    labels = {}
+    for shard in sorted(output_dir.glob("iteration-*/labels/*.parquet")):
+        for row in pq.read_table(shard).to_pylist():
+            labels[shard.parts[-3], row["clip_id"]] = row["labels"]
+    return load_file(output_dir / "model.safetensors") | labels
+
+
+def _assert_equal(found: dict, expected: dict) -> None:
+    assert found.keys() == expected.keys()
+    for key, value in expected.items():
+        np.testing.assert_array_equal(found[key], value, err_msg=str(key))
+
+
+def test_killed_in_each_of_the_four_phases_and_resumed(arguments, monkeypatch):
+    whole = dataclasses.replace(arguments, output_dir=arguments.output_dir + "-whole")
+    assert train_iterations(whole, build_accelerator(whole)).finished
+    expected = _results(whole)
+    assert any(isinstance(key, tuple) and key[0] == "iteration-2" for key in expected)
+
+    def killed(*_, **__):
+        raise Killed
+
+    def killed_in_training(checkpoint, update):
+        if update == 2:
+            raise Killed
+
+    accelerator = build_accelerator(arguments)
+    phases = {  # what is broken, and how far the run then is
+        "fit": ("fit_codebook", None, 1),
+        "train": (None, killed_in_training, 1),
+        "relabel": ("write_labels", None, 2),
+        "train again": (None, killed_in_training, 2),
+    }
+    for phase, (broken, after_checkpoint, iteration) in phases.items():
+        with monkeypatch.context() as patch:
+            if phase == "relabel":
+                _kill_second_time(patch, label_fitting, "write_labels")
+            elif broken:
+                patch.setattr(label_fitting, broken, killed)
+            with pytest.raises(Killed):
+                train_iterations(arguments, accelerator, after_checkpoint)
+        begun = len(list(iterations.Path(arguments.output_dir).glob("iteration-*")))
+        assert begun == iteration, phase
+    assert train_iterations(arguments, accelerator).finished
+    _assert_equal(_results(arguments), expected)
+
+    output_dir = iterations.Path(arguments.output_dir)
+    quality = json.loads((output_dir / "label_quality.json").read_text())
+    assert list(quality) == ["iteration 1: 0-mfcc39", "iteration 2: 0-layer2"]
+    assert (output_dir / "label_quality.png").stat().st_size > 5000
+    model = AutoModel.from_pretrained(output_dir)
+    assert model.config.label_features == ["layer2"] and model.config.num_clusters in (8, [8])
+
+
+def _kill_second_time(patch, module, name) -> None:
+    """Let the first iteration's finished labels pass, then label one clip and die."""
+    real = getattr(module, name)
+
+    def broken(labeller, clips, directory, accelerator):
+        if directory.parent.name == "iteration-1":
+            return real(labeller, clips, directory, accelerator)
+
+        def one_clip():
+            yield next(iter(clips))
+            raise Killed
+
+        return real(labeller, one_clip(), directory, accelerator, clips_per_shard=1)
+
+    patch.setattr(module, name, broken)
+
+
+def test_each_iteration_overrides_the_recipe(arguments):
+    third = {"features": ["layer 1", "chroma24"], "clusters": [5, 7], "updates": 9, "learning_rate": 1e-4}
+    arguments.iterations.append(json.dumps(third))
+    first, second, last = iteration_arguments(arguments)
+    assert (first.label_features, first.num_clusters, first.max_updates) == (["mfcc39"], [6], 4)
+    assert (second.label_features, second.label_model) == (["layer2"], first.output_dir)
+    assert (last.label_features, last.num_clusters, last.learning_rate) == (["layer1", "chroma24"], [5, 7], 1e-4)
+    assert second.init_from is None  # the reference starts afresh
+    _, second, _ = iteration_arguments(dataclasses.replace(arguments, init_from_previous=True))
+    assert second.init_from == first.output_dir
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"features": "layer 3", "clusters": 8, "updates": 4}, "iteration 2: 'layer3': .* layer1 to layer2"),
+        ({"features": "mfcc39", "clusters": 8}, "iteration 2: 'updates' is missing"),
+        ({"feature": "mfcc39", "clusters": 8, "updates": 4}, "iteration 2: unknown setting 'feature'"),
+        ({"features": "mfcc39", "clusters": [8, 9], "updates": 4}, "iteration 2: --num_clusters has 2 numbers"),
+    ],
+)
+def test_an_iteration_that_cannot_run_is_an_error_before_the_first(arguments, entry, message):
+    broken = dataclasses.replace(arguments, iterations=[json.dumps(FIRST), json.dumps(entry)])
+    with pytest.raises(UserError, match=message):
+        iteration_arguments(broken)
+
+
+def test_a_first_iteration_on_a_layer_needs_a_model(arguments):
+    with pytest.raises(UserError, match="iteration 1: 'layer2' needs a trained model"):
+        iteration_arguments(dataclasses.replace(arguments, iterations=[json.dumps(SECOND)]))
