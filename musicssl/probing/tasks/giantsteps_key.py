@@ -83,7 +83,7 @@ TASK = Task(
     # Songs; cut into 30 s windows they are 3,687 / 942 / 2,406 clips.
     published_counts={"train": 923, "validation": 236, "test": 604},
     split_hash="646c66f90e8a87c78a0be84e8d92a9a5ebec6c96ed3a578e34ec7d1c27da285d",
-    licence="annotations CC BY-NC-SA 4.0; audio: Beatport previews, no licence stated",
+    licence="annotations: see the two repositories; audio: Beatport previews, none stated",
     citation="Knees et al.: Two data sets for tempo estimation and key detection in EDM, ISMIR 2015",
     source=SOURCE,
     layout=(
