@@ -145,6 +145,8 @@ def _fields(ledger: Ledger, name: str, values: dict, shown: dict[str, str]) -> l
         if values.get(key) not in (None, "", [], 0, False):
             value = values[key]
             parts = value if isinstance(value, list) else [value]
+            # A folder's place on the publisher's disk is nobody's business.
+            parts = [Path(part).name if isinstance(part, str) and Path(part).is_absolute() else part for part in parts]
             texts = [ledger.quote(part, f"{name}: {key}", ".6g" if isinstance(part, float) else "") for part in parts]
             rows.append((label, ", ".join(texts)))
     return rows

@@ -50,8 +50,8 @@ def run(tiny_models, tmp_path):
         for n in range(1, 4)
     ] + [{"update": 30, "validation/loss/total": 1.17}]  # fmt: skip
     (directory / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    recipe = {"recipe_name": "music2vec_tiny", "train_data": ["music/pretrain"], "max_updates": 300, "seed": 1,
-              "learning_rate": 1e-3, "crop_seconds": 4}  # fmt: skip
+    recipe = {"recipe_name": "music2vec_tiny", "train_data": ["/home/me/music/pretrain"], "max_updates": 300,
+              "seed": 1, "learning_rate": 1e-3, "crop_seconds": 4}  # fmt: skip
     (directory / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     (directory / "environment.json").write_text(json.dumps({"hardware": "8 x NVIDIA H200", "train_clips": 68}))
     (directory / "results.json").write_text(json.dumps(RESULTS))
@@ -67,6 +67,7 @@ def test_the_card_holds_the_files_numbers_and_valid_metadata(run):
     )
     assert "| updates done | 30 |" in text and "| throughput, audio s per s | 42 |" in text
     assert "| hardware | 8 x NVIDIA H200 |" in text and "recorded in 2024" in text
+    assert "| training data | pretrain |" in text and "/home/me" not in text
     assert "stopped before the updates" in text and "emo could not be measured" in text
     assert 'subfolder="stock"' in text and "trust_remote_code=True" in text and "(training.png)" in text
     assert (run / "training.png").stat().st_size > 10_000 and (run / "layers.png").stat().st_size > 5_000
