@@ -16,7 +16,7 @@ from musicssl.probing.tasks.base import Example, TaskData, require
 
 SOURCE = "https://zenodo.org/records/1203819 (VocalSet11.zip, version 1.1)"
 LAYOUT = "FULL/{female1-9,male1-11}/CONTEXT/TECHNIQUE/*.wav"
-LICENCE = "CC BY 4.0"
+LICENCE = "see the Zenodo record"
 CITATION = "Wilkins, Seetharaman, Wahl, Pardo: VocalSet, a singing voice dataset, ISMIR 2018"
 COMPARABLE_TO = "MARBLE v1 in style (no split list is published)"
 SINGERS = tuple(f"f{index}" for index in range(1, 10)) + tuple(f"m{index}" for index in range(1, 12))
