@@ -1,0 +1,62 @@
+"""An encoder for MTEB's audio tasks (mteb >= 2.8): `mteb.evaluate(MtebEncoder("runs/my-model"), tasks)`.
+
+Only the core of mteb is needed: its `audio` extra pulls in torchaudio and torchcodec, which need not live beside
+this package. Where they are absent, drive `encode` with batches of your own, {"audio": [{"array", "sampling_rate"}]}.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+from musicssl.probing.evaluators.embedding import Embedder
+
+
+class MtebEncoder:
+    """mteb's `EncoderProtocol`, by structure."""
+
+    def __init__(
+        self,
+        model_name: str,
+        revision: str | None = None,
+        *,
+        layer: str = "mean",
+        device: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.model_name, self.revision = model_name, revision
+        self.embedder = Embedder(model_name, layer, device)
+
+    def encode(self, inputs: Iterable[dict], **kwargs: Any) -> torch.Tensor:
+        """Batches {"audio": [{"array": (N,) or (channels, N), "sampling_rate"}]} -> (clips, D)."""
+        clips = (clip for batch in inputs for clip in batch["audio"])
+        return torch.stack([self.embedder.scene(clip["array"], clip["sampling_rate"]) for clip in clips])
+
+    def similarity(self, embeddings1: Any, embeddings2: Any) -> torch.Tensor:
+        """(n, D), (m, D) -> (n, m) cosines."""
+        return _unit(embeddings1) @ _unit(embeddings2).T
+
+    def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> torch.Tensor:
+        """(n, D), (n, D) -> (n,) cosines."""
+        return (_unit(embeddings1) * _unit(embeddings2)).sum(dim=-1)
+
+    @property
+    def mteb_model_meta(self) -> Any:
+        """What mteb writes beside the scores."""
+        from mteb.models import ModelMeta
+
+        return ModelMeta.create_empty(
+            {
+                "name": self.model_name
+                if self.model_name.count("/") == 1
+                else f"local/{self.model_name.strip('/').replace('/', '-')}",
+                "revision": self.revision or "local",
+                "modalities": ["audio"],
+                "embed_dim": self.embedder.width,
+            }
+        )
+
+
+def _unit(embeddings: Any) -> torch.Tensor:
+    embeddings = torch.atleast_2d(torch.as_tensor(embeddings))
+    return torch.nn.functional.normalize(embeddings.float(), dim=-1)
