@@ -16,6 +16,7 @@ from musicssl.errors import UserError
 from musicssl.pretraining import building, checkpoint, saving
 from musicssl.pretraining.arguments import Arguments
 from musicssl.pretraining.cost import crop_cost, measure_peak_flops
+from musicssl.pretraining.cpu_kernels import keep_freed_memory, use_cpu_kernels
 from musicssl.pretraining.environment import write_environment
 from musicssl.pretraining.health import HealthMonitor
 from musicssl.pretraining.label_fitting import prepare_labeller
@@ -92,6 +93,9 @@ def _build(
     if source:
         model.load_state_dict(_model_state(source))
     model.to(accelerator.device)
+    if accelerator.device.type == "cpu" and not arguments.compile:
+        keep_freed_memory()
+        use_cpu_kernels(model)
     geometry = choose_geometry(arguments, accelerator, model)
     peak_flops = measure_peak_flops(accelerator.device, _compute_dtype(accelerator))
     num_samples = round(arguments.crop_seconds * config.sampling_rate)
