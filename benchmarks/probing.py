@@ -109,7 +109,7 @@ def benchmark_heads(
     print(f"  batched      {together:8.1f} s")
     print(f"  one by one   {one_by_one:8.1f} s (from {sampled} heads)   ratio {one_by_one / together:.1f}")
     difference = np.mean(np.array(alone) - np.array([scores[i] for i in chosen]))
-    print(f"  best layer {max(by_layer, key=lambda layer: max(by_layer[layer]))}; mean difference of the sampled heads "
+    print(f"  best layer {max(by_layer, key=lambda layer: max(by_layer[layer]))}; mean gap of the sampled heads "
           f"{100 * difference:+.2f} points, spread over seeds {100 * noise:.2f} points")  # fmt: skip
 
 
@@ -146,9 +146,9 @@ def benchmark_extraction(clips: int, layers: int, width: int, device: torch.devi
         Extractor(encoder, WindowRule(), settings).extract(examples, progress=False)
         ours = time.perf_counter() - started
     print(f"extraction: {clips} clips of 2 to 4 s, {layers} layers, width {width}, {device}")
-    print(f"  plain transformers, padded batches of 8   {1000 * plain / clips:7.1f} ms per clip")
+    print(f"  transformers, padded batches of 8 {1000 * plain / clips:7.1f} ms per clip")
     print(
-        f"  ours, equal lengths, stored               {1000 * ours / clips:7.1f} ms per clip   ratio {plain / ours:.2f}"
+        f"  ours, equal lengths, stored {1000 * ours / clips:7.1f} ms per clip   ratio {plain / ours:.2f}"
     )
 
 

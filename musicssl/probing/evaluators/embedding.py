@@ -10,6 +10,8 @@ import torch
 from musicssl.errors import UserError
 from musicssl.probing.encoders import load_encoder
 
+WINDOW_SECONDS = 30.0
+
 
 class Embedder:
     """A frozen encoder with one choice of hidden states.
@@ -48,8 +50,13 @@ class Embedder:
         return torch.from_numpy(wave)[None].to(self.device)
 
     def scene(self, clip: np.ndarray, sampling_rate: int) -> torch.Tensor:
-        """(N,) -> (D,): the mean over time."""
-        return self.encoder.pooled(self.prepare(clip, sampling_rate))[0, self.states].mean(dim=0).cpu()
+        """(N,) -> (D,): the mean over time, and over 30 s windows as `run_probing.py` cuts them."""
+        size = round(WINDOW_SECONDS * self.encoder.sampling_rate)
+        windows = self.prepare(clip, sampling_rate).split(size, dim=1)
+        if len(windows) > 1 and windows[-1].shape[1] < self.encoder.sampling_rate:
+            windows = windows[:-1]
+        pooled = torch.stack([self.encoder.pooled(window)[0, self.states].mean(dim=0) for window in windows])
+        return pooled.mean(dim=0).cpu()
 
     def timestamps(self, clip: np.ndarray, sampling_rate: int) -> tuple[torch.Tensor, torch.Tensor]:
         """(N,) -> (T, D) and (T,) centres of the frames in milliseconds."""

@@ -45,16 +45,14 @@ class MtebEncoder:
         """What mteb writes beside the scores."""
         from mteb.models import ModelMeta
 
-        return ModelMeta.create_empty(
-            {
-                "name": self.model_name
-                if self.model_name.count("/") == 1
-                else f"local/{self.model_name.strip('/').replace('/', '-')}",
-                "revision": self.revision or "local",
-                "modalities": ["audio"],
-                "embed_dim": self.embedder.width,
-            }
-        )
+        on_hub = self.model_name.count("/") == 1
+        facts = {
+            "name": self.model_name if on_hub else f"local/{self.model_name.strip('/').replace('/', '-')}",
+            "revision": self.revision or "local",
+            "modalities": ["audio"],
+            "embed_dim": self.embedder.width,
+        }
+        return ModelMeta.create_empty(facts)
 
 
 def _unit(embeddings: Any) -> torch.Tensor:
