@@ -9,27 +9,15 @@ import json
 import statistics
 from pathlib import Path
 
-import jinja2
 from huggingface_hub import EvalResult, ModelCardData
 from safetensors import safe_open
 
 from musicssl.errors import UserError
+from musicssl.hub.card_text import CITATION, SUMMARIES, TEMPLATES
 from musicssl.hub.ledger import Ledger
+from musicssl.hub.recipe_cards import write_recipe_cards
 
-CITATION = """@inproceedings{ma2023effectiveness,
-  title     = {On the Effectiveness of Speech Self-Supervised Learning for Music},
-  author    = {Ma, Yinghao and Yuan, Ruibin and others},
-  booktitle = {Proceedings of the International Society for Music Information Retrieval Conference},
-  year      = {2023},
-  note      = {arXiv:2307.05161}
-}"""
 NUMBERS_FILE = "card_numbers.json"
-SUMMARIES = {
-    "music2vec": "A music2vec encoder: data2vec pre-training on music. It learns, without labels, to predict at"
-    " masked frames what its own running average sees in the whole clip.",
-    "musichubert": "A musicHuBERT encoder: HuBERT pre-training on music. It learns, without labels, to name the"
-    " cluster that the sound of a masked frame belongs to.",
-}
 # Configuration fields and recipe keys that a card shows, with their names for the reader.
 MODEL_FIELDS = {
     "num_hidden_layers": "transformer layers", "hidden_size": "width", "num_attention_heads": "attention heads",
@@ -44,10 +32,6 @@ RECIPE_FIELDS = {
     "audio_seconds_per_update": "audio per update, s", "learning_rate": "peak learning rate", "schedule": "schedule",
     "weight_decay": "weight decay", "mixed_precision": "precision asked for", "seed": "seed",
 }  # fmt: skip
-TEMPLATES = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).parent), trim_blocks=True, lstrip_blocks=True,
-    undefined=jinja2.StrictUndefined, keep_trailing_newline=True,
-)  # fmt: skip
 
 
 def write_card(
@@ -285,8 +269,6 @@ def run(arguments: argparse.Namespace) -> int:
     if (arguments.directory is None) == (arguments.recipes is None):
         raise UserError("give a run's directory, or --recipes FOLDER")
     if arguments.recipes:
-        from musicssl.hub.recipe_cards import write_recipe_cards
-
         written = write_recipe_cards(arguments.recipes, arguments.out)
     else:
         written = [

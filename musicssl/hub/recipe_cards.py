@@ -5,7 +5,7 @@ from pathlib import Path
 from huggingface_hub import ModelCardData
 
 from musicssl.errors import UserError
-from musicssl.hub.card import CITATION, SUMMARIES, TEMPLATES
+from musicssl.hub.card_text import CITATION, SUMMARIES, TEMPLATES
 from musicssl.hub.ledger import Ledger
 from musicssl.pretraining.recipes import load_recipe
 from musicssl.probing.published import PUBLISHED
