@@ -21,6 +21,8 @@ class MusicHubertConfig(HubertConfig):
         feature_penalty_weight: weight of the mean square of the convolutional features.
         auxiliary_dim: width of an auxiliary regression target, such as a constant-Q transform; 0 is none.
         auxiliary_weight: weight of its mean squared error.
+        unmasked_weight: weight of the mean loss at unmasked frames; 0 as the reference (its `pred_nomask_weight`). An
+            encoder trained briefly forgets what it hears unless it must also name what it is shown.
         sampling_rate: of the waveforms the model was trained on, in Hz.
         label_features: what the labels were clustered from, one name per codebook ("mfcc39", "layer6").
         label_rate_hz: labels per second as the model is given them.
@@ -42,6 +44,7 @@ class MusicHubertConfig(HubertConfig):
     feature_penalty_weight: float = 10.0
     auxiliary_dim: int = 0
     auxiliary_weight: float = 1.0
+    unmasked_weight: float = 0.0
     sampling_rate: int = 16_000
     label_features: list[str] = field(default_factory=list)
     label_rate_hz: float = 50.0

@@ -172,6 +172,8 @@ class MusicHubertForPreTraining(MusicHubertPreTrainedModel):
         frames = min(features.shape[1], labels.shape[-1])
         features = _ScaleGradient.apply(features[:, :frames], config.feature_gradient_scale)
         mask = mask_time_indices[:, :frames]
+        if auxiliary_targets is not None:
+            auxiliary_targets = auxiliary_targets[:, :frames].flatten(0, 1)
         # (C, B * T), shifted past the reserved classes
         classes = labels[..., :frames].transpose(0, 1).flatten(1) + config.num_reserved_classes
         masked = mask.flatten().nonzero().squeeze(-1)
@@ -179,22 +181,16 @@ class MusicHubertForPreTraining(MusicHubertPreTrainedModel):
         feature_penalty = features.float().square().mean()
         encoded = self.hubert.encode(features, mask, **kwargs)
         hidden_states = encoded.last_hidden_state.flatten(0, 1)
-        masked_states = hidden_states.index_select(0, masked)
-
-        cross_entropy_sum = features.new_zeros((), dtype=torch.float32)
-        num_correct = []
-        for head, target in zip(self.heads, classes.index_select(1, masked), strict=True):
-            logits = head(masked_states)
-            cross_entropy_sum = cross_entropy_sum + F.cross_entropy(logits, target, reduction="sum")
-            num_correct.append((logits.argmax(-1) == target).sum())
-
+        cross_entropy_sum, auxiliary_loss, num_correct = self._predict(
+            hidden_states, classes, auxiliary_targets, masked
+        )
         num_masked_frames = mask.sum()
         loss_sum = cross_entropy_sum + config.feature_penalty_weight * feature_penalty * num_masked_frames
-        auxiliary_loss = None
-        if self.auxiliary_head is not None:
-            auxiliary_target = auxiliary_targets[:, :frames].flatten(0, 1).index_select(0, masked).float()
-            auxiliary_loss = F.mse_loss(self.auxiliary_head(masked_states).float(), auxiliary_target)
+        if auxiliary_loss is not None:
             loss_sum = loss_sum + config.auxiliary_weight * auxiliary_loss * num_masked_frames
+        if config.unmasked_weight:
+            unmasked_loss = self._unmasked_loss(hidden_states, classes, auxiliary_targets, mask)
+            loss_sum = loss_sum + config.unmasked_weight * unmasked_loss * num_masked_frames
 
         count_unmasked = not self.training if count_unmasked is None else count_unmasked
         divisor = num_masked_frames.clamp(min=1)
@@ -205,13 +201,54 @@ class MusicHubertForPreTraining(MusicHubertPreTrainedModel):
             cross_entropy=cross_entropy_sum.detach() / divisor,
             feature_penalty=feature_penalty.detach(),
             auxiliary_loss=None if auxiliary_loss is None else auxiliary_loss.detach(),
-            num_correct_masked=torch.stack(num_correct).sum(),
-            num_correct_masked_per_codebook=torch.stack(num_correct),
+            num_correct_masked=num_correct.sum(),
+            num_correct_masked_per_codebook=num_correct,
             num_correct_unmasked=self._count_unmasked(hidden_states, classes, mask) if count_unmasked else None,
             num_unmasked_frames=mask.numel() - num_masked_frames,
             hidden_states=encoded.hidden_states,
             attentions=encoded.attentions,
         )
+
+    def _predict(
+        self,
+        hidden_states: torch.Tensor,
+        classes: torch.Tensor,
+        auxiliary_targets: torch.Tensor | None,
+        frames: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
+        """Both kinds of prediction at `frames` (M,) of (B * T, D).
+
+        Returns:
+            The sum of the cross-entropies, the mean squared error of the auxiliary regression (None without), and
+            the frames named correctly (C,).
+        """
+        states = hidden_states.index_select(0, frames)
+        cross_entropy_sum = states.new_zeros((), dtype=torch.float32)
+        num_correct = []
+        for head, target in zip(self.heads, classes.index_select(1, frames), strict=True):
+            logits = head(states)
+            cross_entropy_sum = cross_entropy_sum + F.cross_entropy(logits, target, reduction="sum")
+            num_correct.append((logits.argmax(-1) == target).sum())
+        auxiliary_loss = None
+        if self.auxiliary_head is not None:
+            auxiliary_target = auxiliary_targets.index_select(0, frames).float()
+            auxiliary_loss = F.mse_loss(self.auxiliary_head(states).float(), auxiliary_target)
+        return cross_entropy_sum, auxiliary_loss, torch.stack(num_correct)
+
+    def _unmasked_loss(
+        self,
+        hidden_states: torch.Tensor,
+        classes: torch.Tensor,
+        auxiliary_targets: torch.Tensor | None,
+        mask: torch.Tensor,
+    ) -> torch.Tensor:
+        """Mean over unmasked frames of what `forward` sums over masked ones; 0 when every frame is masked."""
+        unmasked = (~mask).flatten().nonzero().squeeze(-1)
+        if not len(unmasked):
+            return hidden_states.new_zeros((), dtype=torch.float32)
+        cross_entropy_sum, auxiliary_loss, _ = self._predict(hidden_states, classes, auxiliary_targets, unmasked)
+        loss = cross_entropy_sum / len(unmasked)
+        return loss if auxiliary_loss is None else loss + self.config.auxiliary_weight * auxiliary_loss
 
     @torch.no_grad()
     def _count_unmasked(self, hidden_states: torch.Tensor, classes: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

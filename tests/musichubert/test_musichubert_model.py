@@ -165,3 +165,26 @@ def test_heads_and_positional_convolution_start_as_the_references():
     assert head.projection.weight.abs().max() <= 1 / 8
     assert head.projection.weight.std().item() == pytest.approx(1 / 8 / 3**0.5, rel=0.1)
     assert head.projection.bias.any()
+
+
+def test_unmasked_frames_add_their_mean_loss_by_weight():
+    model = make_model(num_clusters=[11, 11], auxiliary_dim=6, auxiliary_weight=0.5)
+    waveform, mask, labels = make_batch(codebooks=2)
+    auxiliary = torch.randn(BATCH, FRAMES, 6)
+    plain = model(waveform, mask, labels, auxiliary)
+    model.config.unmasked_weight = 0.3
+    weighted = model(waveform, mask, labels, auxiliary, output_hidden_states=True)
+    states = weighted.hidden_states[-1][~mask]
+    expected = 0.5 * F.mse_loss(model.auxiliary_head(states), auxiliary[~mask])
+    for head, target in zip(model.heads, labels.unbind(1), strict=True):
+        expected = expected + F.cross_entropy(head(states), target[~mask] + 4)
+    torch.testing.assert_close(weighted.loss, plain.loss + 0.3 * expected)
+    assert weighted.cross_entropy == plain.cross_entropy
+
+
+def test_unmasked_weight_does_nothing_where_everything_is_masked():
+    model = make_model()
+    waveform, mask, labels = make_batch()
+    expected = model(waveform, torch.ones_like(mask), labels).loss
+    model.config.unmasked_weight = 1.0
+    assert model(waveform, torch.ones_like(mask), labels).loss == expected
