@@ -69,6 +69,10 @@ class LabelArguments:
     # After breathing on a part of them, 10 beat the reference's MiniBatchKMeans (benchmarks/kmeans.py).
     kmeans_iterations: int = _flag("k-means passes over all sampled frames", 10)
     kmeans_restarts: int = _flag("k-means runs from other starts; the best is kept", 1)
+    kmeans_init: Literal["afkmc2", "kmeans++", "random"] = _flag("how the first centroids are drawn", "afkmc2")
+    # Neither is done by the reference.
+    kmeans_standardise: bool = _flag("cluster features of zero mean and unit variance", False)
+    kmeans_spherical: bool = _flag("cluster directions: features and centroids of unit length", False)
     kmeans_max_points_per_cluster: int = _flag("frames sampled per cluster for the fit", 1000)
     kmeans_budget_mb: int = _flag("memory for the sampled frames", 2000)
     label_statistics_seconds: float = _flag("seconds of audio to draw the frames from at most; 0: all", 0.0)
