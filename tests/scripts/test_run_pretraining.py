@@ -1,6 +1,5 @@
 """run_pretraining.py as users launch it: two processes, killed, resumed; what wrong input is told."""
 
-import os
 import random
 import shlex
 import signal
@@ -10,6 +9,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import soundfile
 import torch
@@ -48,8 +48,16 @@ def launch(project_root: Path, noise: Path, output_dir: Path) -> subprocess.Pope
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        start_new_session=True,  # so that a kill reaches the launcher, both processes and their workers
     )
+
+
+def kill_all(process: subprocess.Popen) -> None:
+    """SIGKILL to the launcher, both processes (in sessions of their own) and their workers."""
+    everyone = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
+    for one in everyone:
+        one.kill()
+    psutil.wait_procs(everyone)
+    process.communicate()
 
 
 def wait_for_rows(process: subprocess.Popen, output_dir: Path, rows: int) -> None:
@@ -73,8 +81,7 @@ def test_two_processes_killed_twice_equal_two_left_alone(project_root, noise, tm
     first, second = sorted(random.sample(range(2, 18), 2))
     process = launch(project_root, noise, killed)
     wait_for_rows(process, killed, first)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    kill_all(process)
     process = launch(project_root, noise, killed)
     wait_for_rows(process, killed, second)
     process.send_signal(signal.SIGTERM)
