@@ -1,0 +1,197 @@
+"""A training step of both models beside a straightforward one of stock transformers modules, in fp32 and bf16.
+
+    python benchmarks/training_step.py [--models NAME ...] [--sizes tiny base] [--crops 5 30] [--clips 4]
+                                       [--compile] [--repeats 3] [--threads N] [--quick] [--out FILE]
+
+A step is forward, backward, clipping (musicHuBERT), AdamW and the teacher's average (music2vec). `hf` is
+`hf_reference.py`; `stock` are our models alone; `ours` adds what training on a CPU adds (`cpu_kernels.py`). Each
+candidate lives in a process of its own with the same number of threads; they take turns. `times hf` compares wall
+time with hf in the same precision, `times fp32` with the same candidate's fp32; `core-s` is CPU time over all
+threads, which says more when others use the machine. `of peak` is the share of the step that a matrix product's rate
+in that precision explains, by the count of operations.
+"""
+
+import statistics
+from collections.abc import Callable
+from dataclasses import asdict
+
+import torch
+from hf_reference import Data2VecTraining, HubertTraining
+from in_process import InProcess
+from side_by_side import benchmark_parser, side_by_side, table, write_json
+from transformers import Data2VecAudioConfig, HubertConfig
+
+from music2vec import Music2VecConfig, Music2VecForPreTraining
+from musichubert import MusicHubertConfig, MusicHubertForPreTraining
+from musicssl.pretraining.cost import crop_cost, frames_per_crop, measure_peak_flops
+from musicssl.pretraining.cpu_kernels import keep_freed_memory, use_cpu_kernels
+from musicssl.pretraining.masking import span_mask
+from musicssl.pretraining.optimizer import make_optimizer
+
+SIZES = {
+    "base": {},
+    # The widths of recipes/*_tiny.yaml
+    "tiny": {
+        "hidden_size": 192, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 576,
+        "conv_dim": [32, 32, 48, 64, 64, 96, 96],
+    },
+}  # fmt: skip
+TOP_K = {"base": 8, "tiny": 2}
+NUM_CLUSTERS = 500
+MASK = {"music2vec": (0.65, 10, 1), "musichubert": (0.8, 10, 2)}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+def our_config(model: str, size: str):
+    # No layer drop: a random number of layers would make times differ.
+    if model == "music2vec":
+        return Music2VecConfig(**SIZES[size], average_top_k_layers=TOP_K[size], layerdrop=0.0)
+    return MusicHubertConfig(**SIZES[size], num_clusters=NUM_CLUSTERS, layerdrop=0.0)
+
+
+def hf_model(model: str, size: str) -> torch.nn.Module:
+    """The straightforward implementation, its backbone configured as ours."""
+    config = our_config(model, size)
+    if model == "music2vec":
+        return Data2VecTraining(Data2VecAudioConfig(**_shared(config, Data2VecAudioConfig)), TOP_K[size])
+    return HubertTraining(HubertConfig(**_shared(config, HubertConfig)), NUM_CLUSTERS)
+
+
+def _shared(config, stock_class) -> dict[str, object]:
+    known = stock_class().to_dict().keys() - {"model_type"}
+    return {key: value for key, value in config.to_dict().items() if key in known}
+
+
+def inputs(model: str, size: str, seconds: float, clips: int) -> dict[str, torch.Tensor]:
+    config, generator = our_config(model, size), torch.Generator().manual_seed(0)
+    samples = round(seconds * config.sampling_rate)
+    frames = frames_per_crop(config, samples)[-1]
+    batch = {
+        "input_values": torch.randn(clips, samples, generator=generator),
+        "mask_time_indices": span_mask(clips, frames, *MASK[model], generator),
+    }
+    if model == "musichubert":
+        batch["labels"] = torch.randint(0, NUM_CLUSTERS, (clips, frames), generator=generator)
+    return batch
+
+
+def build_step(
+    candidate: str, model: str, size: str, precision: str, seconds: float, clips: int, wrap=lambda network: network
+) -> Callable[[], object]:
+    """One optimiser update of a candidate, ready to be called again and again.
+
+    Args:
+        wrap: makes of the network what is called in its place (data parallelism).
+    """
+    torch.manual_seed(0)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if candidate == "hf":
+        network = hf_model(model, size)
+        optimizer = torch.optim.AdamW(
+            [p for p in network.parameters() if p.requires_grad],
+            lr=1e-5, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.01, fused=True,
+        )  # fmt: skip
+        update_teacher = network.update_teacher if model == "music2vec" else None
+    else:
+        network_class = Music2VecForPreTraining if model == "music2vec" else MusicHubertForPreTraining
+        network = network_class(our_config(model, size))
+        optimizer = make_optimizer(network, learning_rate=1e-5)
+        update_teacher = (lambda: network.update_teacher(1000)) if model == "music2vec" else None
+        if candidate == "compiled":
+            network.compile(dynamic=False)
+        if candidate == "ours" and device == "cpu":
+            keep_freed_memory()
+            use_cpu_kernels(network)
+    network.to(device).train()
+    called = wrap(network)
+    batch = {name: tensor.to(device) for name, tensor in inputs(model, size, seconds, clips).items()}
+
+    def step() -> None:
+        if update_teacher:
+            update_teacher()
+        with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
+            output = called(**batch)
+        loss = output if candidate == "hf" else output.loss
+        loss.backward()
+        if model == "musichubert":
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 10.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    return step
+
+
+def compare(
+    candidates: list[str], model: str, size: str, seconds: float, clips: int, threads: int, repeats: int
+) -> list[dict[str, object]]:
+    """One row per candidate and precision, all measured in turn."""
+    peaks = {precision: measure_peak_flops(torch.device("cpu"), dtype) for precision, dtype in DTYPES.items()}
+    names = [(candidate, precision) for precision in DTYPES for candidate in candidates]
+    processes = {
+        f"{candidate} {precision}": InProcess(
+            build_step, candidate, model, size, precision, seconds, clips, threads=threads
+        )
+        for candidate, precision in names
+    }
+    timings = {timing.name: timing for timing in side_by_side(processes, "hf fp32", repeats)}
+    cores = {name: statistics.median(process.cpu_seconds[1:]) for name, process in processes.items()}
+    for process in processes.values():
+        process.close()
+    flops = clips * crop_cost(our_config(model, size), round(seconds * 16000)).training_flops
+    rows = []
+    for candidate, precision in names:
+        name = f"{candidate} {precision}"
+        timing = timings[name]
+        rows.append({
+            "model": model, "size": size, "crop_seconds": seconds, "clips": clips, "candidate": candidate,
+            "precision": precision, **asdict(timing), "cpu_seconds": cores[name],
+            "audio_seconds_per_second": clips * seconds / timing.median_seconds,
+            "times_hf": timing.ratio_to_reference / timings[f"hf {precision}"].ratio_to_reference,
+            "times_hf_core": cores[f"hf {precision}"] / cores[name],
+            "times_fp32": timings[f"{candidate} fp32"].median_seconds / timing.median_seconds,
+            "times_fp32_core": cores[f"{candidate} fp32"] / cores[name],
+            "share_of_peak": flops / timing.median_seconds / peaks[precision],
+        })  # fmt: skip
+    return rows
+
+
+COLUMNS = {
+    "model": "model", "size": "size", "crop_seconds": "crop s", "candidate": "candidate", "precision": "precision",
+    "median_seconds": "s/step", "min_seconds": "min", "max_seconds": "max",
+    "audio_seconds_per_second": "audio-s/s", "times_hf": "times hf", "times_fp32": "times fp32",
+    "cpu_seconds": "core-s", "times_hf_core": "times hf (core-s)", "times_fp32_core": "times fp32 (core-s)",
+    "share_of_peak": "of peak",
+}  # fmt: skip
+
+
+def main() -> None:
+    parser = benchmark_parser(__doc__.splitlines()[0], "training_step")
+    parser.add_argument("--models", nargs="+", default=list(MASK), choices=list(MASK))
+    parser.add_argument("--sizes", nargs="+", default=["base"], choices=list(SIZES))
+    parser.add_argument("--crops", nargs="+", type=float, default=[5.0], help="seconds")
+    parser.add_argument("--clips", type=int, default=4, help="clips per step")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--compile", action="store_true", help="also under torch.compile; compiling takes minutes")
+    parser.add_argument("--candidates", nargs="+", default=["hf", "stock", "ours"], help="hf is always needed")
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.sizes, arguments.crops, arguments.clips, arguments.repeats = ["tiny"], [1.0], 2, 1
+        arguments.candidates = ["hf", "ours"]
+    torch.set_num_threads(arguments.threads)
+    candidates = arguments.candidates + ["compiled"] * arguments.compile
+    rows = []
+    for model in arguments.models:
+        for size in arguments.sizes:
+            for seconds in arguments.crops:
+                rows += compare(
+                    candidates, model, size, seconds, arguments.clips, arguments.threads, arguments.repeats
+                )
+    print(table(list(COLUMNS.values()), [[row[key] for key in COLUMNS] for row in rows]))
+    write_json(arguments.out, "training_step", rows)
+    print(f"written to {arguments.out}")
+
+
+if __name__ == "__main__":
+    main()
