@@ -5,53 +5,18 @@
 """
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 
-from musicssl.audio.loader import CropLoader
-from musicssl.pretraining.arguments import Arguments
 from musicssl.pretraining.checkpoint import remove_old
-from musicssl.pretraining.geometry import BatchGeometry
-from musicssl.pretraining.health import HealthMonitor
 from musicssl.pretraining.interruption import StopRequest
-from musicssl.pretraining.metrics_log import MetricsLog, MetricWindow, ProgressBar
-from musicssl.pretraining.objectives import Objective, label_perplexities
+from musicssl.pretraining.metrics_log import MetricWindow, ProgressBar
+from musicssl.pretraining.objectives import label_perplexities
 from musicssl.pretraining.saving import save_checkpoint
+from musicssl.pretraining.training_run import TrainingRun
 from musicssl.pretraining.update import UpdateResult, compute_gradients, mean_metrics
-from musicssl.pretraining.validation import Validator
-
-
-@dataclass
-class TrainingRun:
-    """All that a run consists of; what changes while it runs is in the second half and in every checkpoint."""
-
-    arguments: Arguments
-    accelerator: Accelerator
-    output_dir: Path
-    model: torch.nn.Module
-    optimizer: torch.optim.Optimizer
-    schedule: Callable[[int], float]
-    objective: Objective
-    loader: CropLoader
-    validator: Validator | None
-    geometry: BatchGeometry
-    flops_per_update: float
-    peak_flops: float
-    feature_extractor: Any
-    log: MetricsLog
-    after_checkpoint: Callable[[Path, int], None] | None
-
-    health: HealthMonitor
-    window: MetricWindow = field(default_factory=MetricWindow)
-    update: int = 0
-    epoch: int = 0
-    best_checkpoint: str | None = None
-    best_loss: float | None = None
 
 
 class Stopwatch:

@@ -20,7 +20,7 @@ from musicssl.pretraining.cpu_kernels import keep_freed_memory, use_cpu_kernels
 from musicssl.pretraining.environment import write_environment
 from musicssl.pretraining.health import HealthMonitor
 from musicssl.pretraining.label_fitting import prepare_labeller
-from musicssl.pretraining.loop import TrainingRun, run_updates
+from musicssl.pretraining.loop import run_updates
 from musicssl.pretraining.metrics_log import MetricsLog
 from musicssl.pretraining.micro_batch import choose_geometry
 from musicssl.pretraining.objectives import Music2VecObjective, MusicHubertObjective, Objective
@@ -29,6 +29,7 @@ from musicssl.pretraining.recipes import write_recipe
 from musicssl.pretraining.resuming import check_same_run
 from musicssl.pretraining.schedules import make_schedule
 from musicssl.pretraining.training_curves import plot_training
+from musicssl.pretraining.training_run import TrainingRun
 from musicssl.pretraining.validation import Validator
 
 AfterCheckpoint = Callable[[Path, int], None]

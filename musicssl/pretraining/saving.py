@@ -1,9 +1,6 @@
 """Save and restore a `TrainingRun`: the steps that all processes take together."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch.distributed.checkpoint.state_dict import (
@@ -16,9 +13,7 @@ from musicssl.errors import UserError
 from musicssl.pretraining import checkpoint as files
 from musicssl.pretraining.metrics_log import MetricWindow
 from musicssl.pretraining.recipes import write_recipe
-
-if TYPE_CHECKING:
-    from musicssl.pretraining.loop import TrainingRun
+from musicssl.pretraining.training_run import TrainingRun
 
 WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
