@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 import cost  # noqa: E402
 import features  # noqa: E402
+import profile_parts  # noqa: E402
 import training_step  # noqa: E402
 
 from music2vec import Music2VecForPreTraining  # noqa: E402
@@ -86,3 +87,11 @@ def test_cost_and_features_give_a_row_per_size():
     assert rows[1]["gflop"] > 1.9 * rows[0]["gflop"]
     assert len(cost.measure_clusters((10, 20), 1, **small)) == 2
     assert {row["name"] for row in features.compare("tiny", 2, 0.5, 2, 1)} == {"hf", "pooled", "one layer"}
+
+
+def test_kernels_are_sorted_into_parts():
+    step = training_step.build_step("stock", "music2vec", "tiny", "fp32", 0.5, 1)
+    seconds = profile_parts.seconds_by_part(step)
+    assert set(profile_parts.PARTS) <= set(seconds)
+    assert profile_parts.part_of("aten::convolution_backward") == profile_parts.part_of("aten::addmm")
+    assert profile_parts.part_of("aten::native_dropout_backward") == "dropout"
