@@ -1,0 +1,52 @@
+"""What the study asks of its numbers, and what they answer."""
+
+from dataclasses import dataclass
+
+from musicssl.probing.encoders import RANDOM_PREFIX
+from study.measurements import Study, difference
+from study.plan import MUSIC2VEC, MUSICHUBERT, REMEDIES, SMALL
+
+STATISTICS = ("mfcc", "logmel", "chroma")
+HARMONY = ("pitch_class", "key")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A claim that `first` scores higher than `second`, on `tasks`, and how far the numbers bear it out."""
+
+    claim: str
+    first: str
+    second: str
+    tasks: tuple[str, ...]
+    gap: float
+    ci95: tuple[float, float]
+
+    @property
+    def verdict(self) -> str:
+        if self.ci95[0] > 0:
+            return "holds"
+        return "the opposite holds" if self.ci95[1] < 0 else "undecided"
+
+
+def control_of(arm: str) -> str:
+    """The same network with random weights."""
+    return RANDOM_PREFIX + (arm if arm == SMALL else arm.split("_")[0])
+
+
+def answers(study: Study) -> list[Answer]:
+    """Every claim whose two arms are finished."""
+    harmony = [task for task in study.tasks if task.endswith(HARMONY)]
+    asked = [("training beats random weights", arm, control_of(arm), study.tasks) for arm in study.updates]
+    asked += [("the small recipe beats statistics", SMALL, name, study.tasks) for name in STATISTICS]
+    asked += [
+        ("the small recipe beats the paper's at equal updates", SMALL, arm, study.tasks)
+        for arm in MUSIC2VEC + MUSICHUBERT
+        if study.updates.get(arm) == study.updates.get(SMALL)
+    ]
+    asked += [("pitch-aware targets bring harmony in", arm, "musichubert", harmony) for arm in (*REMEDIES, SMALL)]
+    asked += [("MFCC targets leave harmony out", "chroma", "musichubert", harmony)]
+    return [
+        Answer(claim, first, second, tuple(tasks), *difference(study.arms[first], study.arms[second], list(tasks)))
+        for claim, first, second, tasks in asked
+        if first in study.arms and second in study.arms and tasks
+    ]

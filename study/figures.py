@@ -1,0 +1,95 @@
+"""The pictures of docs/study.md."""
+
+from pathlib import Path
+
+import numpy as np
+
+from musicssl.plotting import load_pyplot
+from musicssl.probing.encoders import RANDOM_PREFIX
+from musicssl.probing.handmade import HANDMADE
+from musicssl.probing.heads import MIXED
+from study.claims import control_of
+from study.measurements import Study, interval
+from study.plan import SMALL, TRAINED
+
+COLOURS = {"trained": "C0", "random weights": "0.55", "hand-made features": "C1"}
+LAYER_ARMS = ("musichubert", "musichubert_cqt", SMALL)
+
+
+def draw_averages(study: Study, path: Path) -> None:
+    """One bar per arm: the average over tasks with its 95 % interval, best on top."""
+    pyplot = load_pyplot()
+    arms = sorted(study.arms, key=lambda arm: study.arms[arm].average(study.tasks))
+    figure, axes = pyplot.subplots(figsize=(5.6, 0.8 + 0.2 * len(arms)))
+    for place, arm in enumerate(arms):
+        measured = study.arms[arm]
+        score = 100 * measured.average(study.tasks)
+        low, high = (100 * end for end in interval(measured.resampled(study.tasks)))
+        axes.barh(place, score, color=COLOURS[kind_of(arm)], height=0.7)
+        axes.plot([low, high], [place, place], color="black", linewidth=1)
+        axes.text(high + 0.5, place, f"{score:.1f}", va="center", fontsize=7)
+    axes.set_yticks(range(len(arms)), arms)
+    axes.set_xlabel(f"average score over {len(study.tasks)} tasks, %, with 95 % interval")
+    axes.legend(handles=[pyplot.Rectangle((0, 0), 1, 1, color=c, label=kind) for kind, c in COLOURS.items()])
+    axes.grid(axis="y", visible=False)
+    figure.savefig(path)
+    pyplot.close(figure)
+
+
+def draw_hours(study: Study, path: Path) -> None:
+    """Average score against hours of audio heard; at zero hours stand the random weights."""
+    pyplot = load_pyplot()
+    figure, axes = pyplot.subplots(figsize=(5.2, 3.2))
+    for number, (arm, points) in enumerate(study.curves.items()):
+        if control_of(arm) in study.arms:
+            points = [study.arms[control_of(arm)], *points]
+        scores = np.array([100 * point.average(study.tasks) for point in points])
+        ends = 100 * np.array([interval(point.resampled(study.tasks)) for point in points])
+        hours = [point.hours for point in points]
+        axes.plot(hours, scores, "o-", color=f"C{number}", label=arm, markersize=4)
+        axes.fill_between(hours, ends[:, 0], ends[:, 1], color=f"C{number}", alpha=0.15, linewidth=0)
+    for name in HANDMADE:
+        if name in study.arms:
+            score = 100 * study.arms[name].average(study.tasks)
+            axes.axhline(score, color="0.4", linestyle=":", linewidth=0.9)
+            axes.annotate(name, (1.0, score), xycoords=("axes fraction", "data"), va="center", fontsize=7)
+    axes.set_xlabel("hours of audio heard in training (0: random weights)")
+    axes.set_ylabel(f"average score over {len(study.tasks)} tasks, %")
+    axes.legend()
+    figure.savefig(path)
+    pyplot.close(figure)
+
+
+def draw_layers(study: Study, path: Path) -> None:
+    """Validation score of each layer, one panel per task: what training adds and takes away, and where."""
+    pyplot = load_pyplot()
+    arms = [arm for arm in LAYER_ARMS if arm in study.arms]
+    arms += [control for control in dict.fromkeys(map(control_of, arms)) if control in study.arms]
+    columns = min(3, len(study.tasks))
+    rows = -(-len(study.tasks) // columns)
+    figure, panels = pyplot.subplots(rows, columns, figsize=(2.5 * columns, 2.1 * rows), squeeze=False)
+    for panel, task in zip(panels.flat, study.tasks, strict=False):
+        for arm in arms:
+            seeds = [result["tasks"][task]["layers"] for result in study.arms[arm].results]
+            names = [name for name in seeds[0] if name != MIXED]
+            scores = [100 * np.mean([layers[name]["validation"] for layers in seeds]) for name in names]
+            random = arm.startswith(RANDOM_PREFIX)
+            colour = f"C{LAYER_ARMS.index(SMALL if arm.endswith(SMALL) else arm.removeprefix(RANDOM_PREFIX))}"
+            panel.plot(names, scores, "o--" if random else "o-", color=colour, markersize=3, label=arm)
+        panel.set_title(task)
+    for panel in panels.flat[len(study.tasks) :]:
+        panel.set_visible(False)
+    for panel in panels[-1]:
+        panel.set_xlabel("layer")
+    for panel in panels[:, 0]:
+        panel.set_ylabel("validation score, %")
+    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="upper center", ncols=3, bbox_to_anchor=(0.5, 0.0))
+    figure.tight_layout()
+    figure.savefig(path)
+    pyplot.close(figure)
+
+
+def kind_of(arm: str) -> str:
+    if arm in TRAINED:
+        return "trained"
+    return "hand-made features" if arm in HANDMADE else "random weights"

@@ -1,0 +1,139 @@
+"""Read a study's results and put intervals on them.
+
+The interval of a score covers the test clips (bootstrap resamples, equal for all models, so that two arms are
+compared on the same clips), the seeds of the heads and, where there are several, the pre-training seeds.
+
+Shapes: P pre-training seeds, R bootstrap resamples, H head seeds.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from musicssl.errors import UserError
+from musicssl.probing.results import load_results
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One arm, or one checkpoint of it, over all its seeds.
+
+    Attributes:
+        folders: of its probes, one per pre-training seed.
+        hours: of audio that its training had seen.
+    """
+
+    arm: str
+    folders: tuple[Path, ...]
+    hours: float = 0.0
+
+    @cached_property
+    def results(self) -> list[dict]:
+        return [load_results(folder) for folder in self.folders]
+
+    @property
+    def tasks(self) -> list[str]:
+        """Those that every seed has."""
+        first, *others = [result["tasks"] for result in self.results]
+        return [task for task in first if all(task in other for other in others)]
+
+    def metric(self, task: str) -> str:
+        return self.results[0]["tasks"][task]["primary_metric"]
+
+    def score(self, task: str) -> float:
+        """Mean over seeds of the primary metric."""
+        metric = self.metric(task)
+        return float(np.mean([result["tasks"][task]["metrics"][metric]["mean"] for result in self.results]))
+
+    def average(self, tasks: list[str]) -> float:
+        return float(np.mean([self.score(task) for task in tasks]))
+
+    def resampled(self, tasks: list[str]) -> np.ndarray:
+        """(R,) averages over `tasks`, each of other test clips and other seeds."""
+        return np.mean([self._resampled(task) for task in tasks], axis=0)
+
+    def _resampled(self, task: str) -> np.ndarray:
+        name = f"resampled/{self.metric(task)}"
+        values = np.stack([np.load(folder / "predictions" / f"{task}.npz")[name] for folder in self.folders])
+        seeds, resamples, heads = values.shape  # (P, R, H)
+        generator = np.random.default_rng(0)
+        seed = generator.integers(seeds, size=(resamples, seeds, 1))
+        head = generator.integers(heads, size=(resamples, seeds, heads))
+        return values[seed, np.arange(resamples)[:, None, None], head].mean(axis=(1, 2))
+
+
+@dataclass(frozen=True)
+class Study:
+    """All that was measured: the finished arms in the order of the plan, and their checkpoints on the way."""
+
+    tasks: list[str]
+    arms: dict[str, Measured]
+    updates: dict[str, int]
+    seeds: dict[str, int]
+    missing: list[str]
+    curves: dict[str, list[Measured]]
+
+
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """95 %, of resampled values."""
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def difference(first: Measured, second: Measured, tasks: list[str]) -> tuple[float, tuple[float, float]]:
+    """Average score of `first` less that of `second`, and its paired interval."""
+    gap = first.average(tasks) - second.average(tasks)
+    return gap, interval(first.resampled(tasks) - second.resampled(tasks))
+
+
+def load_study(directory: Path) -> Study:
+    """Read a folder that `study.run` has filled, also in part.
+
+    Raises:
+        UserError: no study there, or no arm is finished.
+    """
+    index_path = directory / "study.json"
+    if not index_path.is_file():
+        raise UserError(f"--results {directory}: holds no study.json; fill it with python -m study.run")
+    index = json.loads(index_path.read_text())
+    tasks, trials = index["tasks"], {}
+    for trial in index["trials"]:
+        trials.setdefault(trial["arm"], []).append(trial)
+    arms, curves, missing = {}, {}, []
+    for arm, own in trials.items():
+        finished = [trial for trial in own if _has_all(directory / trial["folder"] / "probe", tasks)]
+        if not finished:
+            missing.append(arm)
+            continue
+        arms[arm] = _measured(arm, directory, finished, "probe", finished[0]["updates"])
+        curves[arm] = _curve(directory, finished, tasks) + [arms[arm]]
+    if not arms:
+        raise UserError(f"--results {directory}: no arm has finished all of {', '.join(tasks)}")
+    return Study(
+        tasks,
+        arms,
+        updates={arm: trials[arm][0]["updates"] for arm in arms},
+        seeds={arm: len(measured.folders) for arm, measured in arms.items()},
+        missing=missing,
+        curves={arm: points for arm, points in curves.items() if len(points) > 1},
+    )
+
+
+def _curve(directory: Path, trials: list[dict], tasks: list[str]) -> list[Measured]:
+    """The probed checkpoints that every seed has, in order."""
+    first = directory / trials[0]["folder"]
+    names = sorted(path.name for path in first.glob("probe-*"))
+    shared = [name for name in names if all(_has_all(directory / trial["folder"] / name, tasks) for trial in trials)]
+    return [_measured(trials[0]["arm"], directory, trials, name, int(name.split("-")[1])) for name in shared]
+
+
+def _measured(arm: str, directory: Path, trials: list[dict], probe: str, updates: int) -> Measured:
+    folders = tuple(directory / trial["folder"] / probe for trial in trials)
+    return Measured(arm, folders, updates * trials[0]["audio_seconds_per_update"] / 3600)
+
+
+def _has_all(folder: Path, tasks: list[str]) -> bool:
+    return (folder / "results.json").is_file() and set(tasks) <= load_results(folder)["tasks"].keys()

@@ -1,0 +1,152 @@
+"""What the study trains and probes, and how far each run goes within a budget of minutes."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from musicssl.errors import UserError
+from musicssl.pretraining.arguments import Arguments
+from musicssl.pretraining.parsing import parse_arguments
+from musicssl.pretraining.recipes import arguments_to_recipe, parse_mapping
+from musicssl.pretraining.resuming import MAY_CHANGE
+from musicssl.pretraining.validate_arguments import validate
+from musicssl.probing.encoders import RANDOM_PREFIX
+from musicssl.probing.handmade import HANDMADE
+
+RECIPES = Path(__file__).resolve().parents[1] / "recipes"
+MUSIC2VEC = ("music2vec", *(f"music2vec_{change}" for change in (
+    "prob50", "prob80", "span5", "span15", "target4", "crop2s", "updates4k",
+)))  # fmt: skip
+MUSICHUBERT = ("musichubert", "musichubert_mfcc60", "musichubert_k400", "musichubert_iter2")
+REMEDIES = tuple(f"musichubert_{target}" for target in ("chroma", "cqt", "logmel_chroma", "cqt_regression"))
+SMALL = "musichubert_small"
+TRAINED = (*MUSIC2VEC, *MUSICHUBERT, *REMEDIES, SMALL)
+# The same networks, never trained; arms that share an architecture share one.
+CONTROLS = (*(RANDOM_PREFIX + name for name in ("music2vec", "musichubert", SMALL)), *HANDMADE)
+ARMS = (*CONTROLS, *TRAINED)
+QUICK_ARMS = (*CONTROLS, "music2vec", "musichubert", "musichubert_cqt", SMALL)
+# Arms whose checkpoints are probed on the way, for the curve of score against hours of audio.
+CURVES = ("musichubert", "musichubert_cqt", SMALL)
+CHECKPOINTS = 4
+
+# Measured on two CPU cores with the study's models; they only decide how many updates fit in --budget_minutes.
+UPDATES_PER_MINUTE = 140
+PROBE_MINUTES = 1.5
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One arm with one seed; `arguments` is None for hand-made features."""
+
+    arm: str
+    seed: int
+    folder: Path
+    arguments: Arguments | None = None
+
+    @property
+    def trains(self) -> bool:
+        return self.arm in TRAINED
+
+    @property
+    def encoder(self) -> str:
+        """What the probe loads."""
+        if self.arguments is None:
+            return self.arm
+        return str(self.folder) if self.trains else f"{RANDOM_PREFIX}{self.folder}"
+
+
+def recipe_path(arm: str) -> Path:
+    """The recipe of a trained arm or of its random control."""
+    name = arm.removeprefix(RANDOM_PREFIX)
+    return (RECIPES if name == SMALL else RECIPES / "study") / f"{name}.yaml"
+
+
+def make_plan(
+    arms: Sequence[str], seeds: int, train_data: Sequence[str], output_dir: Path, budget_minutes: float
+) -> list[Trial]:
+    """Every trial of the study, seed by seed, so that an unfinished study has all arms at fewer seeds.
+
+    Raises:
+        UserError: an unknown arm, or a budget too small to train anything.
+    """
+    for arm in arms:
+        if arm not in ARMS:
+            raise UserError(f"--arms {arm}: choose among {', '.join(ARMS)}")
+    recipes = {arm: _parse(arm, train_data, output_dir) for arm in arms if arm not in HANDMADE}
+    share = update_share([recipes[arm].max_updates for arm in arms if arm in TRAINED], arms, seeds, budget_minutes)
+    data = data_identity(train_data)
+    trials = []
+    for seed in range(1, seeds + 1):
+        for arm in arms:
+            if arm in HANDMADE:
+                trials += [Trial(arm, seed, output_dir / arm)] if seed == 1 else []
+                continue
+            arguments = scaled(dataclasses.replace(recipes[arm], seed=seed), share)
+            folder = output_dir / f"{arm.replace(':', '-')}-{fingerprint(arguments, data)}"
+            trials.append(Trial(arm, seed, folder, dataclasses.replace(arguments, output_dir=str(folder))))
+    return trials
+
+
+def update_share(max_updates: Sequence[int], arms: Sequence[str], seeds: int, budget_minutes: float) -> float:
+    """By what to multiply every recipe's updates so that training and probing take about the budget."""
+    if not max_updates:
+        return 1.0
+    curves = (CHECKPOINTS - 1) * sum(arm in CURVES for arm in arms)
+    probing = PROBE_MINUTES * seeds * (len(arms) + curves)
+    share = (budget_minutes - probing) * UPDATES_PER_MINUTE / (seeds * sum(max_updates))
+    if share * min(max_updates) < CHECKPOINTS:
+        raise UserError(
+            f"--budget_minutes {budget_minutes:g}: probing {len(arms)} arms with {seeds} seed(s) alone takes about "
+            f"{probing:.0f} minutes; give more, or fewer --arms, --tasks or --seeds"
+        )
+    return share
+
+
+def scaled(arguments: Arguments, share: float) -> Arguments:
+    """The same run with all its lengths multiplied: updates, warm-up, the teacher's annealing, each iteration."""
+    settings = parse_mapping(arguments.model_config)
+    if "ema_anneal_end_step" in settings:
+        settings["ema_anneal_end_step"] = max(1, round(share * settings["ema_anneal_end_step"]))
+    iterations = [yaml.safe_load(entry) for entry in arguments.iterations]
+    for iteration in iterations:
+        iteration["updates"] = max(CHECKPOINTS, round(share * iteration["updates"]))
+    updates = max(CHECKPOINTS, round(share * arguments.max_updates))
+    arguments = dataclasses.replace(
+        arguments,
+        max_updates=updates,
+        warmup_updates=round(share * arguments.warmup_updates),
+        model_config=[f"{key}={json.dumps(value)}" for key, value in settings.items()],
+        iterations=[json.dumps(iteration) for iteration in iterations],
+        checkpoint_every=-(-updates // CHECKPOINTS),
+        keep_checkpoints=CHECKPOINTS,
+        log_every=max(1, updates // 50),
+    )
+    validate(arguments)
+    return arguments
+
+
+def fingerprint(arguments: Arguments, data: str) -> str:
+    """Hash of all that the weights depend on: the resolved recipe with its seed, and the audio."""
+    recipe = arguments_to_recipe(arguments)
+    facts = {key: value for key, value in recipe.items() if key not in MAY_CHANGE | {"train_data"}}
+    return hashlib.sha256(json.dumps([facts, data], sort_keys=True).encode()).hexdigest()[:10]
+
+
+def data_identity(train_data: Sequence[str]) -> str:
+    """Hash of the names and sizes of all files in the folders given; of a source that is no folder, its name."""
+    facts = []
+    for source in train_data:
+        root = Path(source)
+        files = sorted(path for path in root.rglob("*") if path.is_file()) if root.is_dir() else []
+        facts.append([[str(path.relative_to(root)), path.stat().st_size] for path in files] or source)
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _parse(arm: str, train_data: Sequence[str], output_dir: Path) -> Arguments:
+    flags = ["--config", str(recipe_path(arm)), "--train_data", *train_data, "--output_dir", str(output_dir)]
+    return parse_arguments(flags)[0]

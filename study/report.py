@@ -1,0 +1,152 @@
+"""Write the tables and pictures of a study into a document, between its markers; the prose around them stays.
+
+    python -m study.report --results runs/study --document docs/study.md
+
+A block of the document is everything from `<!-- begin NAME -->` to `<!-- end NAME -->`.
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import yaml
+
+from musicssl.errors import UserError, run_as_command
+from musicssl.probing.encoders import RANDOM_PREFIX
+from musicssl.probing.table import markdown, short
+from study.claims import answers, control_of
+from study.figures import draw_averages, draw_hours, draw_layers
+from study.measurements import Study, difference, interval, load_study
+from study.plan import MUSIC2VEC, MUSICHUBERT, REMEDIES, TRAINED, recipe_path
+
+BASES = {"music2vec": MUSIC2VEC, "musichubert": (*MUSICHUBERT, *REMEDIES)}
+
+
+def main(command_line: Sequence[str] | None = None) -> None:
+    """Fill every block that the document has."""
+    parser = argparse.ArgumentParser(prog="python -m study.report", description="Fill in the document of a study.")
+    parser.add_argument("--results", type=Path, required=True, help="--output_dir of study.run")
+    parser.add_argument("--document", type=Path, help="Markdown with markers; default: print the tables")
+    parsed = parser.parse_args(command_line)
+    study = load_study(parsed.results)
+    if parsed.document is None:
+        print("\n\n".join(f"{name}\n\n{render(study)}" for name, render in TABLES.items()))
+        return
+    if not parsed.document.is_file():
+        raise UserError(f"--document {parsed.document}: no such file; start from docs/study.md")
+    pictures = parsed.document.parent / "figures"
+    pictures.mkdir(exist_ok=True)
+    blocks = {name: render(study) for name, render in TABLES.items()}
+    for name, (draw, caption) in FIGURES.items():
+        draw(study, pictures / f"study_{name}.png")
+        blocks[name] = f"![{caption}](figures/study_{name}.png)\n\n*{caption}*"
+    parsed.document.write_text(fill(parsed.document.read_text(), blocks))
+    print(parsed.document)
+
+
+def fill(text: str, blocks: dict[str, str]) -> str:
+    """Replace what stands between the markers of each block.
+
+    Raises:
+        UserError: the document asks for a block that there is not.
+    """
+
+    def replacement(match: re.Match) -> str:
+        name = match["name"]
+        if name not in blocks:
+            raise UserError(f"the document asks for the block {name!r}; there are {', '.join(blocks)}")
+        return f"<!-- begin {name} -->\n{blocks[name]}\n<!-- end {name} -->"
+
+    return re.sub(r"<!-- begin (?P<name>\w+) -->.*?<!-- end (?P=name) -->", replacement, text, flags=re.DOTALL)
+
+
+def setup_table(study: Study) -> str:
+    """What was run: seeds, updates, hours of audio, test clips."""
+    trained = [arm for arm in study.arms if arm in TRAINED]
+    updates = sorted({study.updates[arm] for arm in trained})
+    hours = sorted({f"{study.arms[arm].hours:.1f}" for arm in trained}, key=float)
+    seeds = sorted({study.seeds[arm] for arm in trained})
+    first = next(iter(study.arms.values())).results[0]["tasks"]
+    rows = [
+        ["trained arms", str(len(trained))],
+        ["pre-training seeds of an arm", " to ".join(map(str, seeds))],
+        ["updates of a run", " to ".join(map(str, (updates[0], updates[-1]))) if trained else "–"],
+        ["hours of audio heard", " to ".join((hours[0], hours[-1])) if trained else "–"],
+        ["test clips", ", ".join(f"{task} {first[task]['split_sizes']['test']}" for task in study.tasks)],
+        ["arms without results", ", ".join(study.missing) or "none"],
+    ]
+    return markdown(["", ""], rows)
+
+
+def score_table(study: Study) -> str:
+    """One row per arm, one column per task, the average with its interval."""
+    first = next(iter(study.arms.values()))
+    header = ["arm", "average ± 95 %", *(f"{task} ({short(first.metric(task))})" for task in study.tasks)]
+    rows = []
+    for arm, measured in study.arms.items():
+        low, high = interval(measured.resampled(study.tasks))
+        average = f"{100 * measured.average(study.tasks):.1f} ±{50 * (high - low):.1f}"
+        rows.append([arm, average, *(f"{100 * measured.score(task):.1f}" for task in study.tasks)])
+    return markdown(header, rows)
+
+
+def ablation_table(study: Study) -> str:
+    """Each arm beside the arm whose recipe it changes: the key, and what it does to the average."""
+    rows = []
+    for base, arms in BASES.items():
+        for arm in arms:
+            if arm == base or not {arm, base} <= study.arms.keys():
+                continue
+            own = yaml.safe_load(recipe_path(arm).read_text())
+            changed = ", ".join(f"{key}: {_inline(value)}" for key, value in own.items() if key != "extends")
+            rows.append([arm, changed, *_gap_cells(*difference(study.arms[arm], study.arms[base], study.tasks))])
+    return markdown(["arm", "changes", "points of average", "95 %"], rows)
+
+
+def claim_table(study: Study) -> str:
+    """Each claim, the difference that answers it, and the verdict."""
+    rows = [
+        [answer.claim, answer.first, answer.second, *_gap_cells(answer.gap, answer.ci95), answer.verdict]
+        for answer in answers(study)
+    ]
+    return markdown(["claim", "first", "second", "first - second", "95 %", "verdict"], rows)
+
+
+def curve_table(study: Study) -> str:
+    """Average score of the checkpoints on the way, from random weights on."""
+    rows = []
+    for arm, points in study.curves.items():
+        control = study.arms.get(control_of(arm))
+        for point in ([control] if control else []) + points:
+            low, high = interval(point.resampled(study.tasks))
+            average = f"{100 * point.average(study.tasks):.1f} ±{50 * (high - low):.1f}"
+            stage = "random weights" if point.arm.startswith(RANDOM_PREFIX) else f"{point.hours:.2f}"
+            rows.append([arm, stage, average, *(f"{100 * point.score(task):.1f}" for task in study.tasks)])
+    return markdown(["arm", "hours heard", "average ± 95 %", *study.tasks], rows)
+
+
+def _gap_cells(gap: float, ci95: tuple[float, float]) -> list[str]:
+    return [f"{100 * gap:+.1f}", f"{100 * ci95[0]:+.1f} … {100 * ci95[1]:+.1f}"]
+
+
+def _inline(value: object) -> str:
+    return yaml.safe_dump(value, default_flow_style=True, width=200).splitlines()[0]
+
+
+TABLES: dict[str, Callable[[Study], str]] = {
+    "setup": setup_table,
+    "scores": score_table,
+    "claims": claim_table,
+    "ablations": ablation_table,
+    "hours_table": curve_table,
+}
+FIGURES: dict[str, tuple[Callable[[Study, Path], None], str]] = {
+    "averages": (draw_averages, "Average score of each arm with its 95 % interval."),
+    "hours": (draw_hours, "Average score against hours of audio heard; dotted: hand-made features."),
+    "layers": (draw_layers, "Validation score of each layer; dashed: the same network with random weights."),
+}
+
+if __name__ == "__main__":
+    sys.exit(run_as_command(main))

@@ -1,0 +1,35 @@
+"""What the study probes: labels of audiofolders, and the 13 tasks where their data sets are there."""
+
+from pathlib import Path
+
+from musicssl.errors import UserError
+from musicssl.probing.availability import load_tasks, select_tasks
+from musicssl.probing.custom_task import custom_task
+from musicssl.probing.tasks.base import Task, TaskData
+
+# FOLDER/COLUMN[:TYPE] below --probe_data.
+QUICK = ("notes/pitch", "notes/pitch_class", "technique/technique", "artist/artist", "percussion/percussion")
+DEFAULT = (*QUICK, "notes/instrument_family", "speaker/speaker", "piano/key:key", "piano/beat_times:beat")
+
+
+def study_tasks(
+    probe_data: Path, specifications: tuple[str, ...], data_root: Path | None
+) -> tuple[list[tuple[Task, TaskData]], dict[str, str]]:
+    """The tasks with their examples, and for those of the 13 that cannot be loaded from `data_root`, why.
+
+    Raises:
+        UserError: a folder or column that is not there.
+    """
+    tasks = []
+    for specification in specifications:
+        path, _, kind = specification.partition(":")
+        folder, slash, column = path.rpartition("/")
+        if not slash or not (probe_data / folder).is_dir():
+            raise UserError(f"--tasks {specification}: give FOLDER/COLUMN[:TYPE], with FOLDER below {probe_data}")
+        source = str(probe_data / folder)
+        task = custom_task(source, column, kind or "multiclass")
+        tasks.append((task, task.load(Path(source))))
+    if data_root is None:
+        return tasks, {}
+    published, errors = load_tasks(select_tasks("all"), data_root, allow_partial=True)
+    return tasks + published, errors

@@ -1,0 +1,65 @@
+"""Carry out one trial: train it if it trains, probe it, and leave a record from which the report is made.
+
+runs/study/musichubert-1a2b3c4d5e/
+  recipe.yaml  model.safetensors  metrics.jsonl  checkpoint-000500/ ...   the run, as run_pretraining.py leaves it
+  probe/results.json  probe/predictions/                                  its scores
+  probe-000500/                                                           those of a checkpoint on the way
+"""
+
+import json
+from pathlib import Path
+
+from musicssl.errors import UserError
+from musicssl.pretraining import building
+from musicssl.pretraining.checkpoint import list_checkpoints, read_state
+from musicssl.pretraining.iterations import train_iterations
+from musicssl.probing.encoders import load_encoder
+from musicssl.probing.protocol import ProbeSettings
+from musicssl.probing.session import probe_model
+from musicssl.probing.tasks.base import Task, TaskData
+from study.plan import CURVES, Trial
+
+LoadedTasks = tuple[list[tuple[Task, TaskData]], dict[str, str]]
+
+
+def carry_out(trial: Trial, tasks: LoadedTasks, settings: ProbeSettings) -> None:
+    """Train and probe; both go on where an earlier call was interrupted, and cost little when there is nothing to do.
+
+    Raises:
+        UserError: the run failed, say because its targets collapsed.
+        KeyboardInterrupt: training was asked to stop; it has written a checkpoint.
+    """
+    if trial.trains:
+        result = train_iterations(trial.arguments, building.build_accelerator(trial.arguments))
+        if not result.finished:
+            raise KeyboardInterrupt
+    elif trial.arguments is not None:
+        _write_architecture(trial)
+    _probe(trial.encoder, trial.seed, trial.folder / "probe", tasks, settings)
+    if trial.arm in CURVES:
+        for checkpoint in list_checkpoints(trial.folder):
+            update = read_state(checkpoint)["update"]
+            if update < trial.arguments.max_updates:
+                folder = trial.folder / f"probe-{update:06d}"
+                _probe(str(checkpoint), trial.seed, folder, tasks, settings)
+
+
+def average_score(folder: Path) -> float | None:
+    """Mean over tasks of the primary metric, or None when the folder holds no scores yet."""
+    path = folder / "results.json"
+    tasks = json.loads(path.read_text())["tasks"].values() if path.is_file() else ()
+    scores = [task["metrics"][task["primary_metric"]]["mean"] for task in tasks]
+    return sum(scores) / len(scores) if scores else None
+
+
+def _write_architecture(trial: Trial) -> None:
+    """What `random:DIR` needs to make the network: its configuration and its front end."""
+    config = building.build_config(trial.arguments)
+    config.save_pretrained(trial.folder)
+    building.build_feature_extractor(trial.arguments, config).save_pretrained(trial.folder)
+
+
+def _probe(encoder: str, seed: int, folder: Path, tasks: LoadedTasks, settings: ProbeSettings) -> None:
+    content = probe_model(load_encoder(encoder, seed=seed), *tasks, settings, folder)
+    if failed := {name: reason for name, reason in content["errors"].items() if name not in tasks[1]}:
+        raise UserError("; ".join(f"{name}: {reason}" for name, reason in failed.items()))

@@ -1,0 +1,157 @@
+"""The study from the command line on music made here: two updates a run, everything cached, a document filled in."""
+
+import json
+import shutil
+
+import pytest
+
+from musicssl.demo.collection import CollectionSettings, write_notes, write_pretrain
+from musicssl.errors import UserError, run_as_command
+from musicssl.pretraining.recipes import load_recipe
+from study import plan
+from study.claims import answers
+from study.measurements import difference, load_study
+from study.plan import ARMS, RECIPES, make_plan, recipe_path, scaled, update_share
+from study.report import fill
+from study.report import main as report
+from study.run import main as run
+
+# What the study's ablations may change: one thing, which for a pair of codebooks takes two keys.
+ONE_THING = ({"model_config"}, {"label_features", "num_clusters"})
+TINY = """
+model: musichubert
+model_config:
+  hidden_size: 16
+  num_hidden_layers: 2
+  num_attention_heads: 2
+  intermediate_size: 24
+  num_conv_pos_embedding_groups: 2
+  num_conv_pos_embeddings: 8
+  projection_dim: 8
+  conv_dim: [8, 8, 8, 8, 8, 8, 8]
+label_features: [FEATURE]
+num_clusters: [4]
+crop_seconds: 1
+min_seconds: 1
+audio_seconds_per_update: 2
+mask_probability: 0.5
+max_updates: 4
+warmup_updates: 1
+min_label_perplexity: 1
+"""
+
+
+@pytest.fixture(scope="module")
+def music(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("music")
+    settings = CollectionSettings(clips=2, clip_seconds=3.0, notes=16)
+    write_pretrain(folder / "pretrain", settings)
+    write_notes(folder / "probe" / "notes", settings)
+    return folder
+
+
+@pytest.fixture
+def tiny_recipes(tmp_path, monkeypatch):
+    """The study with a two-layer network instead of its own."""
+    recipes = tmp_path / "recipes"
+    (recipes / "study").mkdir(parents=True)
+    (recipes / "musichubert_small.yaml").write_text(TINY.replace("FEATURE", "cqt84"))
+    (recipes / "study" / "musichubert.yaml").write_text(TINY.replace("FEATURE", "mfcc39"))
+    (recipes / "study" / "musichubert_k400.yaml").write_text("extends: musichubert.yaml\nnum_clusters: [6]\n")
+    monkeypatch.setattr(plan, "RECIPES", recipes)
+
+
+def test_study_runs_is_cached_and_fills_its_document(music, tiny_recipes, tmp_path, project_root, capsys):
+    arms = ["mfcc", "chroma", "random:musichubert", "musichubert", "musichubert_k400", "musichubert_small"]
+    results = tmp_path / "results"
+    probes = len(arms) + 2 * (plan.CHECKPOINTS - 1)
+    budget_minutes = plan.PROBE_MINUTES * probes + 3 * 4.1 / plan.UPDATES_PER_MINUTE  # four updates of three models
+    command = [
+        "--train_data", str(music / "pretrain"), "--probe_data", str(music / "probe"), "--output_dir", str(results),
+        "--arms", *arms, "--tasks", "notes/instrument", "notes/pitch_class", "--budget_minutes",
+        str(budget_minutes), "--head_seeds", "2", "--head_epochs", "2", "--head_learning_rates", "5e-3",
+    ]  # fmt: skip
+    assert run_as_command(run, command) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("running") == len(arms) and "failed" not in printed
+    finished = {path: path.stat().st_mtime_ns for path in results.glob("*/model.safetensors")}
+    assert len(finished) == 3
+
+    study = load_study(results)
+    assert list(study.arms) == arms and not study.missing
+    # The small recipe and the vanilla one are probed on the way, the other is not.
+    assert set(study.curves) == {"musichubert", "musichubert_small"}
+    hours = [point.hours for point in study.curves["musichubert"]]
+    assert len(hours) == 4 and hours == sorted(hours) and hours[-1] == study.arms["musichubert"].hours
+    gap, (low, high) = difference(study.arms["mfcc"], study.arms["mfcc"], study.tasks)
+    assert gap == low == high == 0
+    claimed = {(answer.first, answer.second) for answer in answers(study)}
+    assert {("musichubert", "random:musichubert"), ("musichubert_small", "mfcc"), ("chroma", "musichubert")} <= claimed
+
+    document = tmp_path / "study.md"
+    shutil.copy(project_root / "docs" / "study.md", document)
+    assert run_as_command(report, ["--results", str(results), "--document", str(document)]) == 0
+    text = document.read_text()
+    score = study.arms["mfcc"].average(study.tasks)
+    assert f"| {100 * score:.1f} ±" in text and "| musichubert_k400 | num_clusters: [6]" in text
+    assert len(list((tmp_path / "figures").glob("study_*.png"))) == 3
+    again = text
+    report(["--results", str(results), "--document", str(document)])
+    assert document.read_text() == again
+
+    # The second call trains nothing, and loses nothing.
+    assert run_as_command(run, command) == 0
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+    assert load_study(results).arms["musichubert"].average(study.tasks) == study.arms["musichubert"].average(
+        study.tasks
+    )
+
+
+@pytest.mark.parametrize("arm", [arm for arm in plan.TRAINED if arm not in ("music2vec", "musichubert", plan.SMALL)])
+def test_ablation_changes_one_thing(arm):
+    own, base = load_recipe(recipe_path(arm)), load_recipe(RECIPES / "study" / f"{arm.split('_')[0]}.yaml")
+    changed = {key for key in own if own[key] != base.get(key)} - {"recipe_name"}
+    assert len(changed) == 1 or changed in ONE_THING
+    assert own.keys() >= base.keys()
+
+
+def test_plan_fits_the_budget_and_names_runs_by_what_they_depend_on(music, tmp_path):
+    arguments = (2, [str(music / "pretrain")], tmp_path)
+    small, large = (make_plan(ARMS, *arguments, budget_minutes=minutes) for minutes in (360, 720))
+    assert [trial.folder for trial in make_plan(ARMS, *arguments, budget_minutes=360)] == [t.folder for t in small]
+    folders = {trial.folder for trial in small}
+    assert len(folders) == len(small) == 4 + 2 * (len(ARMS) - 4)  # hand-made features have no seed
+    assert not {trial.folder for trial in large if trial.trains} & folders
+    updates = {trial.arm: trial.arguments.max_updates for trial in small if trial.trains}
+    assert updates["music2vec_updates4k"] == pytest.approx(2 * updates["music2vec"], abs=1)
+    training = 2 * sum(updates.values()) / plan.UPDATES_PER_MINUTE
+    assert 120 < training < 360
+    iterations = [trial for trial in small if trial.arm == "musichubert_iter2"][0].arguments.iterations
+    assert sum(json.loads(each)["updates"] for each in iterations) == pytest.approx(updates["musichubert"], abs=1)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "track.flac").write_bytes(b"other music")
+    other = make_plan(["musichubert"], 2, [str(tmp_path / "other")], tmp_path, 360)
+    assert other[0].folder not in folders
+
+
+def test_scaling_keeps_proportions(music, tmp_path):
+    trial = make_plan(["music2vec"], 1, [str(music / "pretrain")], tmp_path, 60)[0]
+    half = scaled(trial.arguments, 0.5)
+    assert half.max_updates == pytest.approx(trial.arguments.max_updates / 2, abs=1)
+    assert half.learning_rate == trial.arguments.learning_rate
+    steps = [plan.parse_mapping(each.model_config)["ema_anneal_end_step"] for each in (trial.arguments, half)]
+    assert steps[1] == pytest.approx(steps[0] / 2, abs=1)
+
+
+@pytest.mark.parametrize(
+    "call,message",
+    [
+        (lambda: update_share([2000], ["musichubert"], 1, 1.0), "--budget_minutes 1"),
+        (lambda: make_plan(["musicgpt"], 1, [], RECIPES, 60), "--arms musicgpt: choose among"),
+        (lambda: load_study(RECIPES), "holds no study.json"),
+        (lambda: fill("<!-- begin weather -->\n<!-- end weather -->", {"scores": ""}), "'weather'"),
+    ],
+)
+def test_mistakes_are_told(call, message):
+    with pytest.raises(UserError, match=message):
+        call()
