@@ -17,10 +17,13 @@ class MusicHubertConfig(HubertConfig):
             four (<s>, <pad>, </s>, <unk>), which act as permanent negatives.
         projection_dim: width of the space in which frames and label embeddings are compared.
         logit_temperature: the cosine similarities are divided by it.
-        feature_gradient_scale: factor of the gradient that reaches the convolutions.
+        feature_gradient_scale: factor of the gradient that reaches the convolutions. Adam all but undoes a factor;
+            0 freezes them.
         feature_penalty_weight: weight of the mean square of the convolutional features.
         auxiliary_dim: width of an auxiliary regression target, such as a constant-Q transform; 0 is none.
         auxiliary_weight: weight of its mean squared error.
+        normalize_auxiliary: scale each clip's auxiliary target to zero mean and unit variance over frames and bins, so
+            that a target in decibels or nats needs no large bias and loud clips weigh no more than soft ones.
         unmasked_weight: weight of the mean loss at unmasked frames; 0 as the reference (its `pred_nomask_weight`). An
             encoder trained briefly forgets what it hears unless it must also name what it is shown.
         sampling_rate: of the waveforms the model was trained on, in Hz.
@@ -44,6 +47,7 @@ class MusicHubertConfig(HubertConfig):
     feature_penalty_weight: float = 10.0
     auxiliary_dim: int = 0
     auxiliary_weight: float = 1.0
+    normalize_auxiliary: bool = False
     unmasked_weight: float = 0.0
     sampling_rate: int = 16_000
     label_features: list[str] = field(default_factory=list)

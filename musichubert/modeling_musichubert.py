@@ -138,6 +138,8 @@ class MusicHubertForPreTraining(MusicHubertPreTrainedModel):
         self.hubert = MusicHubertModel(config)
         self.heads = nn.ModuleList(CodebookHead(config, clusters) for clusters in config.clusters_per_codebook)
         self.auxiliary_head = nn.Linear(config.hidden_size, config.auxiliary_dim) if config.auxiliary_dim else None
+        if not config.feature_gradient_scale:
+            self.hubert.feature_extractor.requires_grad_(False)  # its backward pass is not even computed
         self.post_init()
 
     @can_return_tuple
@@ -173,7 +175,10 @@ class MusicHubertForPreTraining(MusicHubertPreTrainedModel):
         features = _ScaleGradient.apply(features[:, :frames], config.feature_gradient_scale)
         mask = mask_time_indices[:, :frames]
         if auxiliary_targets is not None:
-            auxiliary_targets = auxiliary_targets[:, :frames].flatten(0, 1)
+            auxiliary_targets = auxiliary_targets[:, :frames].float()
+            if config.normalize_auxiliary:
+                auxiliary_targets = F.layer_norm(auxiliary_targets, auxiliary_targets.shape[1:])
+            auxiliary_targets = auxiliary_targets.flatten(0, 1)
         # (C, B * T), shifted past the reserved classes
         classes = labels[..., :frames].transpose(0, 1).flatten(1) + config.num_reserved_classes
         masked = mask.flatten().nonzero().squeeze(-1)
@@ -231,7 +236,7 @@ class MusicHubertForPreTraining(MusicHubertPreTrainedModel):
             num_correct.append((logits.argmax(-1) == target).sum())
         auxiliary_loss = None
         if self.auxiliary_head is not None:
-            auxiliary_target = auxiliary_targets.index_select(0, frames).float()
+            auxiliary_target = auxiliary_targets.index_select(0, frames)
             auxiliary_loss = F.mse_loss(self.auxiliary_head(states).float(), auxiliary_target)
         return cross_entropy_sum, auxiliary_loss, torch.stack(num_correct)
 

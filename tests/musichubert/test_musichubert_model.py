@@ -167,6 +167,22 @@ def test_heads_and_positional_convolution_start_as_the_references():
     assert head.projection.bias.any()
 
 
+def test_gradient_scale_zero_freezes_the_convolutions_and_nothing_else():
+    model = make_model(feature_gradient_scale=0.0)
+    model(*make_batch()).loss.backward()
+    for name, parameter in model.named_parameters():
+        assert (parameter.grad is None) == (".feature_extractor." in name), name
+
+
+def test_normalised_auxiliary_targets_ignore_level_and_offset():
+    model = make_model(auxiliary_dim=6, normalize_auxiliary=True)
+    waveform, mask, labels = make_batch()
+    targets = torch.randn(BATCH, FRAMES, 6)
+    expected = model(waveform, mask, labels, targets).auxiliary_loss
+    louder = targets * torch.tensor([3.0, 0.5])[:, None, None] - 7.0
+    torch.testing.assert_close(model(waveform, mask, labels, louder).auxiliary_loss, expected, rtol=1e-3, atol=0)
+
+
 def test_unmasked_frames_add_their_mean_loss_by_weight():
     model = make_model(num_clusters=[11, 11], auxiliary_dim=6, auxiliary_weight=0.5)
     waveform, mask, labels = make_batch(codebooks=2)
