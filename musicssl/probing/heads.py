@@ -17,16 +17,19 @@ import torch
 from musicssl.probing.problem import FrameCrops, Split
 
 MIXED = "sum"  # the name of the softmax-weighted sum among the layers
+# A processor stays near its cache, and below the size from which the C library asks the system for each tensor anew.
+WORKING_BYTES = {"cpu": 1 << 26, "cuda": 1 << 32}
 
 
 @dataclass(frozen=True)
 class HeadSettings:
-    """How heads are trained; the defaults are MARBLE v1's (tasks.md sections 0 and 1).
+    """How heads are trained; the defaults are MARBLE v1's (arXiv:2306.10548, appendix A, and its configurations).
 
     Attributes:
         plateau_patience: epochs without improvement after which a head's learning rate is halved.
         patience: epochs without improvement after which a head stops.
-        activation_bytes: memory for one forward pass; larger batches are accumulated in parts, with equal results.
+        working_bytes: memory for the features of one pass, and again for its weights, gradients and activations: larger
+            batches are accumulated in parts, more heads take turns, with equal results. None: `WORKING_BYTES`.
     """
 
     learning_rates: tuple[float, ...] = (5e-5, 1e-4, 5e-4, 1e-3, 5e-3, 1e-2)
@@ -38,7 +41,7 @@ class HeadSettings:
     hidden_units: int = 512
     dropout: float = 0.2
     batch_size: int = 64
-    activation_bytes: int = 1 << 28
+    working_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ class HeadStack:
     ) -> None:
         self.settings = settings
         self.device = device
+        self.working_bytes = settings.working_bytes or WORKING_BYTES.get(device.type, WORKING_BYTES["cuda"])
         self.mixed_states = list(mixed_states)
         seeds = list(settings.seeds)
         self.seed_row = torch.tensor([seeds.index(head.seed) for head in heads], device=device)
@@ -152,33 +156,43 @@ class HeadStack:
     def _head(
         weights: dict[str, torch.Tensor], inputs: torch.Tensor, dropout: torch.Tensor | None, seed_row: torch.Tensor
     ) -> torch.Tensor:
-        hidden = torch.baddbmm(weights["b1"], inputs, weights["w1"]).relu_()
+        hidden = torch.baddbmm(weights["b1"], inputs, weights["w1"])
         if dropout is not None:
-            hidden = hidden * dropout[seed_row]
-        return torch.baddbmm(weights["b2"], hidden, weights["w2"])
+            hidden.mul_(dropout[seed_row])  # not negative, so it may come before the ReLU, and no copy is kept
+        return torch.baddbmm(weights["b2"], hidden.relu_(), weights["w2"])
 
     def draw_dropout(self, examples: int, generators: Sequence[torch.Generator]) -> torch.Tensor:
         """(K, B, U): one draw per seed, so that heads of one seed differ in layer and learning rate alone."""
         keep = 1 - self.settings.dropout
-        masks = [
-            torch.empty(examples, self.settings.hidden_units, device=self.device).bernoulli_(keep, generator=generator)
-            for generator in generators
-        ]
-        return torch.stack(masks).div_(keep)
+        shape = (examples, self.settings.hidden_units)
+        draws = [torch.rand(shape, generator=generator, device=self.device) for generator in generators]
+        return torch.stack(draws).lt_(keep).div_(keep)
 
     @torch.no_grad()
     def outputs(self, weights: dict[str, torch.Tensor], rows: torch.Tensor, split: Split) -> torch.Tensor:
         """(H, n, C): the outputs for every window (beat tracking: frame) of a split."""
-        parts = []
-        for index in torch.arange(len(split)).split(self.fitting(len(rows), split)):
+        parts = torch.arange(len(split)).split(self.examples_at_once(split))
+        groups = self.groups(len(rows), len(parts[0]), split.width)
+        outputs = []
+        for index in parts:
             features, _ = split.batch(index[None], self.device)
-            parts.append(self.forward(weights, rows, features))
-        return torch.cat(parts, dim=1)
+            of_groups = [
+                self.forward({name: tensor[group] for name, tensor in weights.items()}, rows[group], features)
+                for group in groups
+            ]
+            outputs.append(torch.cat(of_groups, dim=0))
+        return torch.cat(outputs, dim=1)
 
-    def fitting(self, num_heads: int, split: Split | FrameCrops) -> int:
-        """How many examples of a split go through `num_heads` heads at once."""
-        floats = num_heads * split.frames_per_example * 4 * self.settings.hidden_units
-        return max(1, self.settings.activation_bytes // (4 * floats))
+    def examples_at_once(self, split: Split | FrameCrops) -> int:
+        """How many examples of a split have their features, for every seed, in memory at once."""
+        floats = len(self.settings.seeds) * (split.num_states * split.width + self.settings.hidden_units)
+        return max(1, self.working_bytes // (4 * floats * split.frames_per_example))
+
+    def groups(self, num_heads: int, num_inputs: int, width: int) -> list[slice]:
+        """Which heads pass `num_inputs` windows or frames together."""
+        floats = (2 * width + 4 * num_inputs) * self.settings.hidden_units
+        size = max(1, self.working_bytes // (4 * floats))
+        return [slice(first, min(first + size, num_heads)) for first in range(0, num_heads, size)]
 
 
 def grid(state_names: Sequence[str], mixed: bool, settings: HeadSettings) -> list[Head]:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from musicssl.probing import scores
 
-CROP_SECONDS = 10.0  # MARBLE v1 trains its beat head on random 10 s of each track (tasks.md section 3.4)
+CROP_SECONDS = 10.0  # MARBLE v1 trains its beat head on random 10 s of each track
 
 
 @dataclass
@@ -41,6 +41,10 @@ class Split:
     @property
     def width(self) -> int:
         return self.features.shape[-1]
+
+    @property
+    def num_states(self) -> int:
+        return self.features.shape[-2]
 
     def batch(self, index: torch.Tensor, device: torch.device, generators=None) -> tuple[torch.Tensor, torch.Tensor]:
         """index (K, b) -> features (K, b, S, D) float32 and targets (K, b, ...), on the device."""
@@ -71,7 +75,7 @@ class FrameCrops:
         self.lengths = torch.bincount(self.frames.tracks)
         self.starts = torch.cumsum(self.lengths, 0) - self.lengths
         self.frames_per_example = self.crop_frames
-        self.width = self.frames.width
+        self.width, self.num_states = self.frames.width, self.frames.num_states
 
     def __len__(self) -> int:
         return len(self.lengths)

@@ -1,4 +1,4 @@
-"""Train every probing head of a task at once, by MARBLE v1's rules (tasks.md section 1).
+"""Train every probing head of a task at once, by MARBLE v1's rules.
 
 Adam without weight decay, batches of 64, the learning rate halved on a plateau, early stopping, the best epoch kept.
 The heads never meet: each has its own weights, Adam moments, plateau and patience; only the arithmetic is shared.
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from musicssl.probing.adam import adam_step
 from musicssl.probing.heads import Head, HeadSettings, HeadStack, TrainedHeads, grid
 from musicssl.probing.problem import Problem
 
@@ -79,31 +80,37 @@ class _GridRun:
         train = self.problem.train
         orders = torch.stack([torch.randperm(len(train), generator=each) for each in self.order_generators])
         for batch in orders.split(self.settings.batch_size, dim=1):
-            for tensor in self.weights.values():
-                tensor.requires_grad_(True).grad = None
-            for part in batch.split(self.network.fitting(len(self.rows), train), dim=1):
+            self.step += 1
+            parts = batch.split(self.network.examples_at_once(train), dim=1)
+            groups = self.network.groups(len(self.rows), parts[0].shape[1] * train.frames_per_example, train.width)
+            leaves = [
+                {name: tensor[group].detach().requires_grad_() for name, tensor in self.weights.items()}
+                for group in groups
+            ]
+            for number, part in enumerate(parts, start=1):
                 features, targets = train.batch(part, self.device, self.order_generators)
                 dropout = self.network.draw_dropout(features.shape[1], self.dropout_generators)
-                outputs = self.network.forward(self.weights, self.rows, features, dropout)
-                loss = self.problem.loss(outputs, targets[self.network.seed_row[self.rows]])  # (H, b)
-                # Sum over heads: each head's gradient is that of its own mean loss.
-                (loss.sum() / (batch.shape[1] * train.frames_per_example)).backward()
-            self._adam_step()
+                for group, weights in zip(groups, leaves, strict=True):
+                    rows = self.rows[group]
+                    outputs = self.network.forward(weights, rows, features, dropout)
+                    loss = self.problem.loss(outputs, targets[self.network.seed_row[rows]])  # (heads of the group,)
+                    # Sum over heads: each head's gradient is that of its own mean loss.
+                    (loss.sum() / (batch.shape[1] * train.frames_per_example)).backward()
+                    if number == len(parts):
+                        self._update(group, weights)
 
-    @torch.no_grad()
-    def _adam_step(self, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8) -> None:
-        """torch.optim.Adam with a learning rate per head."""
-        self.step += 1
-        correction1, correction2 = 1 - beta1**self.step, 1 - beta2**self.step
-        for name, tensor in self.weights.items():
-            gradient = tensor.grad
-            tensor.requires_grad_(False).grad = None
-            if gradient is None:  # no mixed head is left
-                continue
-            first = self.first_moment[name].lerp_(gradient, 1 - beta1)
-            second = self.second_moment[name].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-            rate = (self.learning_rate / correction1).view(-1, *[1] * (tensor.dim() - 1))
-            tensor.sub_(rate * first / (second.sqrt().div_(math.sqrt(correction2)).add_(eps)))
+    def _update(self, group: slice, weights: dict[str, torch.Tensor]) -> None:
+        """Adam for some heads, while their gradients are still in the cache; frees the gradients."""
+        names = [name for name, tensor in weights.items() if tensor.grad is not None]  # no "mix" without mixed heads
+        adam_step(
+            [weights[name].detach() for name in names],
+            [weights[name].grad for name in names],
+            [self.first_moment[name][group] for name in names],
+            [self.second_moment[name][group] for name in names],
+            self.learning_rate[group],
+            self.step,
+        )
+        weights.clear()
 
     def judge_epoch(self) -> None:
         """Score every head on validation; keep the better ones, halve on a plateau, drop those out of patience."""
