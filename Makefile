@@ -9,7 +9,8 @@ RUN := $(VENV)/bin/python
 # The quick start's music: made here unless MUSIC names a folder. What is probed always has labels made here.
 QUICKSTART ?= runs/quickstart
 MUSIC ?= $(QUICKSTART)/demo/pretrain
-LAUNCH := $(VENV)/bin/accelerate launch --config_file recipes/accelerate/cpu.yaml --num_processes 1 run_pretraining.py
+LAUNCH := $(VENV)/bin/accelerate launch --quiet --cpu --num_processes 1 --num_machines 1 \
+	--mixed_precision no --dynamo_backend no run_pretraining.py
 
 .PHONY: install quickstart test lint bench
 
