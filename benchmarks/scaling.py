@@ -23,7 +23,7 @@ def build_rank(rank: int, processes: int, meeting: str, *what: object) -> Callab
     torch.distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=processes)
 
     def data_parallel(network: torch.nn.Module) -> torch.nn.Module:
-        return DistributedDataParallel(network, broadcast_buffers=False, gradient_as_bucket_view=True)
+        return DistributedDataParallel(network, gradient_as_bucket_view=True)
 
     return build_step(*what, wrap=data_parallel)
 

@@ -39,6 +39,7 @@ SIZES = {
 TOP_K = {"base": 8, "tiny": 2}
 NUM_CLUSTERS = 500
 MASK = {"music2vec": (0.65, 10, 1), "musichubert": (0.8, 10, 2)}
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -84,7 +85,6 @@ def build_step(
         wrap: makes of the network what is called in its place (data parallelism).
     """
     torch.manual_seed(0)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     if candidate == "hf":
         network = hf_model(model, size)
         optimizer = torch.optim.AdamW(
@@ -99,17 +99,17 @@ def build_step(
         update_teacher = (lambda: network.update_teacher(1000)) if model == "music2vec" else None
         if candidate == "compiled":
             network.compile(dynamic=False)
-        if candidate == "ours" and device == "cpu":
+        if candidate == "ours" and DEVICE == "cpu":
             keep_freed_memory()
             use_cpu_kernels(network)
-    network.to(device).train()
+    network.to(DEVICE).train()
     called = wrap(network)
-    batch = {name: tensor.to(device) for name, tensor in inputs(model, size, seconds, clips).items()}
+    batch = {name: tensor.to(DEVICE) for name, tensor in inputs(model, size, seconds, clips).items()}
 
     def step() -> None:
         if update_teacher:
             update_teacher()
-        with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
+        with torch.autocast(DEVICE, torch.bfloat16, enabled=precision == "bf16"):
             output = called(**batch)
         loss = output if candidate == "hf" else output.loss
         loss.backward()
@@ -117,7 +117,7 @@ def build_step(
             torch.nn.utils.clip_grad_norm_(network.parameters(), 10.0)
         optimizer.step()
         optimizer.zero_grad()
-        if device == "cuda":
+        if DEVICE == "cuda":
             torch.cuda.synchronize()
 
     return step
@@ -127,7 +127,7 @@ def compare(
     candidates: list[str], model: str, size: str, seconds: float, clips: int, threads: int, repeats: int
 ) -> list[dict[str, object]]:
     """One row per candidate and precision, all measured in turn."""
-    peaks = {precision: measure_peak_flops(torch.device("cpu"), dtype) for precision, dtype in DTYPES.items()}
+    peaks = {precision: measure_peak_flops(torch.device(DEVICE), dtype) for precision, dtype in DTYPES.items()}
     names = [(candidate, precision) for precision in DTYPES for candidate in candidates]
     processes = {
         f"{candidate} {precision}": InProcess(
