@@ -1,7 +1,8 @@
 """An encoder for MTEB's audio tasks (mteb >= 2.8): `mteb.evaluate(MtebEncoder("runs/my-model"), tasks)`.
 
-Only the core of mteb is needed: its `audio` extra pulls in torchaudio and torchcodec, which need not live beside
-this package. Where they are absent, drive `encode` with batches of your own, {"audio": [{"array", "sampling_rate"}]}.
+`pip install 'music2vec-musichubert[mteb]'` brings mteb's core. Its `audio` extra pulls in torchaudio and torchcodec,
+which need not live beside this package; they only decode the leaderboard's data sets. Without them a task whose
+`load_data` gives decoded audio, {"audio": {"array", "sampling_rate"}}, runs unchanged (tests/probing/test_mteb.py).
 """
 
 from collections.abc import Iterable
