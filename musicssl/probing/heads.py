@@ -28,8 +28,8 @@ class HeadSettings:
     Attributes:
         plateau_patience: epochs without improvement after which a head's learning rate is halved.
         patience: epochs without improvement after which a head stops.
-        working_bytes: memory for the features of one pass, and again for its weights, gradients and activations: larger
-            batches are accumulated in parts, more heads take turns, with equal results. None: `WORKING_BYTES`.
+        working_bytes: memory for the features of one pass, and again for its weights, gradients and activations.
+            Larger batches are accumulated in parts, more heads take turns; results are equal. None: `WORKING_BYTES`.
     """
 
     learning_rates: tuple[float, ...] = (5e-5, 1e-4, 5e-4, 1e-3, 5e-3, 1e-2)

@@ -95,8 +95,7 @@ def test_the_state_that_knows_wins_and_stopped_heads_keep_their_best():
 def test_parts_of_a_batch_give_the_same_result_as_the_whole():
     problem = make_problem()
     whole, parts = (
-        train_heads(problem, settings(dropout=0.0, epochs=3, working_bytes=size), CPU)
-        for size in (1 << 28, 1 << 12)
+        train_heads(problem, settings(dropout=0.0, epochs=3, working_bytes=size), CPU) for size in (1 << 28, 1 << 12)
     )
     for name in whole.weights:
         assert torch.allclose(whole.weights[name], parts.weights[name], atol=1e-4)
