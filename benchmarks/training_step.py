@@ -11,6 +11,7 @@ threads, which says more when others use the machine. `of peak` is the share of 
 in that precision explains, by the count of operations.
 """
 
+import itertools
 import statistics
 from collections.abc import Callable
 from dataclasses import asdict
@@ -182,14 +183,11 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     candidates = arguments.candidates + ["compiled"] * arguments.compile
     rows = []
-    for model in arguments.models:
-        for size in arguments.sizes:
-            for seconds in arguments.crops:
-                rows += compare(
-                    candidates, model, size, seconds, arguments.clips, arguments.threads, arguments.repeats
-                )
-    print(table(list(COLUMNS.values()), [[row[key] for key in COLUMNS] for row in rows]))
-    write_json(arguments.out, "training_step", rows)
+    for model, size, seconds in itertools.product(arguments.models, arguments.sizes, arguments.crops):
+        measured = compare(candidates, model, size, seconds, arguments.clips, arguments.threads, arguments.repeats)
+        print(table(list(COLUMNS.values()), [[row[key] for key in COLUMNS] for row in measured]), flush=True)
+        rows += measured
+        write_json(arguments.out, "training_step", rows)
     print(f"written to {arguments.out}")
 
 
