@@ -42,12 +42,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tasks, errors = tasks_of(parsed)
     settings = probe_settings(parsed, state.device)
     folders = output_folders(parsed)
+    failed = bool(errors)
     for model, folder in folders.items():
         encoder = load_encoder(model, DTYPES[parsed.dtype], parsed.trust_remote_code, parsed.seed)
-        probe_model(encoder, tasks, errors, settings, folder, parsed.overwrite)
+        content = probe_model(encoder, tasks, errors, settings, folder, parsed.overwrite)
+        failed |= content is not None and any(task.name in content["errors"] for task, _ in tasks)
     if state.is_main_process:
         show(parsed, list(folders.values()))
-    return 1 if errors else 0
+    return 1 if failed else 0
 
 
 def tasks_of(parsed: Namespace) -> tuple[list[tuple[Task, TaskData]], dict[str, str]]:

@@ -16,7 +16,7 @@ AVAILABLE, ALL = "available", "all"
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Every flag, with the protocol's defaults (MARBLE v1's constrained track, tasks.md section 1)."""
+    """Every flag, with the protocol's defaults (MARBLE v1's constrained track, arXiv:2306.10548)."""
     parser = argparse.ArgumentParser(
         prog="run_probing.py",
         description="Measure what a frozen audio encoder knows, task by task and layer by layer.",

@@ -84,7 +84,7 @@ def custom_task(
         primary_metric=METRICS[kind][0],
         epochs=100,
         patience=20,
-        plateau_patience=5,  # as MARBLE v1 on its small sets (tasks.md section 1)
+        plateau_patience=5,  # as MARBLE v1 on its small sets
         published_counts=None,
         split_hash=None,
         licence="",

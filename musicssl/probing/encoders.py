@@ -27,7 +27,7 @@ class HuggingFaceEncoder:
     Attributes:
         name: what the user gave; `random:` in front means the architecture with fresh weights.
         state_names: one name per hidden state, "0" (the projected convolution output) to "L".
-        mixed_states: the states of the softmax-weighted sum, 1..L as MARBLE's `layer: all` (tasks.md section 1).
+        mixed_states: the states of the softmax-weighted sum, 1..L as MARBLE v1's `layer: all`.
         frame_rate_hz: frames per second, or None when the architecture does not tell.
         minimum_samples: the shortest input that gives one frame.
         scaling: MARBLE feeds hidden states to the head as they are.

@@ -1,8 +1,7 @@
 """Run a frozen encoder once over every clip and keep what the heads need.
 
 Shapes: N samples of a window, W windows of a clip, S hidden states, T frames, D width.
-Clips of equal length share a batch and nothing is padded: group normalisation over time would see the padding
-(DESIGN.md section 4).
+Clips of equal length share a batch and nothing is padded: group normalisation over time would see the padding.
 """
 
 import hashlib

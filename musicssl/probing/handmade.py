@@ -12,7 +12,7 @@ import torch
 
 from musichubert import acoustic_features
 
-NUM_CEPS = 20  # as MARBLE's hand-made comparator (tasks.md section 1, paper.md section 2)
+NUM_CEPS = 20  # as MARBLE v1's hand-made comparator
 HOP_LENGTH = 320  # 20 ms, likewise
 
 

@@ -47,7 +47,7 @@ def average_precision(outputs: torch.Tensor, targets: torch.Tensor, weights: tor
 def monitor(kind: str, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """(H, n, C) -> (H,) validation score that chooses epoch, layer and learning rate.
 
-    MARBLE's monitors (tasks.md section 1): accuracy, key score, macro ROC-AUC, mean R2. Beats go by the average
+    MARBLE v1's monitors: accuracy, key score, macro ROC-AUC, mean R2. Beats go by the average
     precision of the frames: decoding every head after every epoch would cost more than all the rest.
     """
     everything = torch.ones(1, outputs.shape[1], device=outputs.device)

@@ -121,7 +121,7 @@ class AudioHashes:
         self._known: dict[tuple, str] = {}
         if path.is_file():
             for line in path.read_text().splitlines():
-                if line.endswith("]"):  # a killed run may leave a cut last line
+                if line.endswith("]"):  # a killed run may leave a cut line
                     *facts, digest = json.loads(line)
                     self._known[tuple(facts)] = digest
 
@@ -139,7 +139,7 @@ class AudioHashes:
             self._known[facts] = digest.hexdigest()
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("a") as index:
-                index.write(json.dumps([*facts, self._known[facts]]) + "\n")
+                index.write("\n" + json.dumps([*facts, self._known[facts]]))  # never behind a cut line
         return self._known[facts]
 
 

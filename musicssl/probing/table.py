@@ -35,15 +35,18 @@ def score_table(results: Sequence[dict]) -> str:
 
 
 def published_table(results: Sequence[dict]) -> str:
-    """Our columns beside MARBLE's, for the tasks that have published numbers; empty when there is none."""
-    tasks = [task for task in _tasks(results) if task in PUBLISHED]
+    """Our columns beside MARBLE's, where data and protocol are the published ones; a line names the other tasks."""
+    known = [task for task in _tasks(results) if task in PUBLISHED]
+    tasks = [task for task in known if any(_comparable(result, task) for result in results)]
+    others = ", ".join(task for task in known if task not in tasks)
+    without = f"No published numbers beside {others}: data or protocol are not the published ones." if others else ""
     if not tasks:
-        return ""
+        return without
     systems = list(next(iter(PUBLISHED.values()))["rows"])
     rows = []
     for task in tasks:
         for metric in PUBLISHED[task]["metrics"]:
-            ours = [_cell(result["tasks"][task], metric) if task in result["tasks"] else "–" for result in results]
+            ours = [_cell(result["tasks"][task], metric) if _comparable(result, task) else "–" for result in results]
             rows.append(
                 [task, short(metric), *ours, *(PUBLISHED[task]["rows"][system].get(metric, "–") for system in systems)]
             )
@@ -53,8 +56,13 @@ def published_table(results: Sequence[dict]) -> str:
         for task in tasks
         if task in result["tasks"]
     )
+    note += f"\n\n{without}" if without else ""
     header = ["task", "metric", *(result["model"] for result in results), *systems]
     return f"{markdown(header, rows)}\n\nPublished columns: {SOURCE}.\nOurs are comparable to:{note}"
+
+
+def _comparable(result: dict, task: str) -> bool:
+    return task in result["tasks"] and result["tasks"][task].get("comparable", False)
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

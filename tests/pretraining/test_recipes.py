@@ -13,7 +13,7 @@ from musicssl.pretraining.optimizer import make_optimizer
 from musicssl.pretraining.parsing import parse_arguments
 from musicssl.pretraining.recipes import load_recipe, write_recipe
 
-# Name -> what differs from its family's vanilla (paper.md: the twelve configurations in MARBLE v1).
+# Name -> what differs from its family's vanilla (the twelve configurations in MARBLE v1).
 PUBLISHED = {
     "music2vec_400k_prob65_span10_target8": {},
     "music2vec_800k": {"max_updates": 800_000},

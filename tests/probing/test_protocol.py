@@ -1,6 +1,7 @@
 """The choice is made on validation, one task's failure is not the others', finished work is not done again."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from musicssl.probing.heads import Head, TrainedHeads
 from musicssl.probing.plots import key_error_shares
 from musicssl.probing.protocol import ProbeSettings, layer_scores
 from musicssl.probing.session import probe_model
-from musicssl.probing.table import score_table
+from musicssl.probing.table import published_table, score_table
 
 
 @pytest.fixture
@@ -64,6 +65,32 @@ def test_a_task_that_fails_is_on_record_and_the_others_run(labelled_notes, tiny_
     assert "no usable clip in test" in content["errors"][task.name] and content["errors"]["other"] == "not there"
     assert json.loads((tmp_path / "out" / "results.json").read_text()) == content
     assert "not there" in score_table([content])
+
+
+def test_published_numbers_stand_only_beside_comparable_scores():
+    def result(**facts):
+        metrics = {"accuracy": {"mean": 0.5, "ci95": None}}
+        return {
+            "metrics": metrics,
+            "layers": {"0": {}},
+            "layer": "0",
+            "split_sizes": {"test": 9},
+            "comparable_to": "M",
+            **facts,
+        }
+
+    genre, pitch = result(comparable=True), result(comparable=False)
+    table = published_table([{"model": "mine", "tasks": {"gtzan_genre": genre, "nsynth_pitch": pitch}}])
+    assert "73.5" in table and "gtzan_genre | acc" in table  # MusiCNN's
+    assert "| nsynth_pitch" not in table and "No published numbers beside nsynth_pitch" in table
+    alone = published_table([{"model": "mine", "tasks": {"nsynth_pitch": pitch}}])
+    assert alone.startswith("No published numbers") and "|" not in alone
+
+
+def test_flags_that_change_the_protocol_are_not_standard(settings):
+    assert not settings.standard  # learning rates and epochs of the fixture
+    standard = replace(settings, learning_rates=None, epochs=None)
+    assert standard.standard and not replace(standard, channel_mode="left").standard
 
 
 def test_tasks_that_share_audio_are_encoded_once_and_finished_tasks_are_kept(

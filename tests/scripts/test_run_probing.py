@@ -1,9 +1,12 @@
 """`run_probing.py` from the command line: the table, `results.json`, the report, errors, the same bits again."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 
+import pyarrow
 import pytest
 import soundfile
 import torch
@@ -77,6 +80,73 @@ def test_probe_two_models_on_three_kinds_of_label_and_again_bit_for_bit(project_
     )
     assert other.returncode == 0, other.stderr
     assert json.loads((tmp_path / "b" / "results.json").read_text()) == results
+
+
+def stored_keys(store):
+    """Every key of every file, as often as it was stored; the cut end of a killed run's file is left out."""
+    keys = []
+    for path in store.glob("*/*.arrow"):
+        try:
+            for batch in pyarrow.ipc.open_stream(path):
+                keys += batch.column("key").to_pylist()
+        except (pyarrow.ArrowInvalid, OSError):
+            continue
+    return keys
+
+
+def test_killed_in_extraction_it_goes_on_without_encoding_a_clip_twice(
+    project_root, encoder, tmp_path, monkeypatch, capsys
+):
+    rows, clips = ["file_name,split,loud"], 120
+    generator = torch.Generator().manual_seed(0)
+    for number in range(clips):
+        wave = 0.1 * (1 + number % 2) * torch.randn(16000 * 2 + 160 * number, generator=generator).clamp(-4, 4)
+        soundfile.write(tmp_path / f"{number}.wav", wave.numpy(), 16000)
+        rows.append(f"{number}.wav,{('train', 'validation', 'test')[number // 2 % 3]},{number % 2}")
+    (tmp_path / "metadata.csv").write_text("\n".join(rows) + "\n")
+    arguments = [
+        "--model", encoder, "--custom_task", tmp_path, "--label", "loud", "--seeds", 1, "--learning_rates", "5e-3",
+        "--max_epochs", 3, "--batch_seconds", 3, "--bootstrap_resamples", 20, "--no_report",
+    ]  # fmt: skip
+    arguments = [*map(str, arguments), "--output_dir"]
+    store = tmp_path / "store"
+    command = [
+        sys.executable, project_root / "run_probing.py", *arguments, tmp_path / "killed", "--feature_store", store,
+    ]  # fmt: skip
+    process = subprocess.Popen(list(map(str, command)), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    while process.poll() is None and not stored_keys(store):
+        time.sleep(0.005)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    before = stored_keys(store)
+    assert 0 < len(before) < clips
+
+    monkeypatch.syspath_prepend(project_root)
+    from run_probing import main
+
+    assert main([*arguments, str(tmp_path / "killed"), "--feature_store", str(store)]) == 0
+    after = stored_keys(store)
+    assert set(before) < set(after) and len(after) == len(set(after)) == clips
+    assert main([*arguments, str(tmp_path / "whole"), "--feature_store", str(tmp_path / "other")]) == 0
+    killed, whole = ((tmp_path / name / "results.json").read_text() for name in ("killed", "whole"))
+    assert killed == whole
+
+
+def test_a_task_that_fails_in_probing_fails_the_command(project_root, tmp_path, monkeypatch, capsys):
+    rows = ["file_name,split,loud"]
+    for number, split in enumerate(["train", "validation", "test"] * 2):
+        path = tmp_path / f"{number}.wav"
+        soundfile.write(path, 0.1 * torch.randn(16000).clamp(-4, 4).numpy(), 16000)
+        if split == "test":
+            path.write_text("no audio")
+        rows.append(f"{path.name},{split},{number % 2}")
+    (tmp_path / "metadata.csv").write_text("\n".join(rows) + "\n")
+    monkeypatch.syspath_prepend(project_root)
+    from run_probing import main
+
+    arguments = ["--model", "mfcc", "--custom_task", tmp_path, "--label", "loud", "--output_dir", tmp_path / "out"]
+    assert main([*map(str, arguments), "--feature_store", str(tmp_path / "store"), "--no_report"]) == 1
+    assert "no usable clip in test" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Beat F-measure three ways: corpus-micro at 70 ms (comparable to MARBLE), mean per track at 70 ms, micro at 20 ms.
 
 Micro pools matches, estimates and references of all tracks into one F. MARBLE's papers say 20 ms, both of its code
-versions use 70 ms; the first five seconds are kept (tasks.md section 2).
+versions use 70 ms; the first five seconds are kept (MARBLE v1).
 """
 
 import datasets
