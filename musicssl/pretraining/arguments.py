@@ -24,6 +24,8 @@ class ModelArguments:
     # A recipe writes a mapping; on the command line: --model_config hidden_size=192 num_hidden_layers=3
     model_config: list[str] = _list_flag("settings of the model's configuration class", **KEY_VALUE)
     init_from: str | None = _flag("checkpoint (directory or Hub id) to start from, also a published speech one")
+    # Not in the reference: a short training otherwise spends itself on making random convolutions tell sounds apart.
+    data_dependent_init: bool = _flag("fit the front end's gains and projection to some audio before training", False)
     # None: what the reference does (music2vec: yes, musicHuBERT: no).
     normalize_waveform: bool | None = _flag("normalise each clip to zero mean and unit variance")
     attention: Literal["sdpa", "eager", "flash_attention_2", "flex_attention"] = _flag("attention kernel", "sdpa")

@@ -94,9 +94,12 @@ def build_config(arguments: Arguments, label_settings: dict[str, Any] | None = N
         settings |= label_settings or {"num_clusters": arguments.num_clusters or [500]}
     try:
         # Spans are masked by us, always explicitly; SpecAugment of transformers must not add its own.
-        return config_class(**settings, apply_spec_augment=False)
+        config = config_class(**settings, apply_spec_augment=False)
     except Exception as error:  # the strict configuration classes raise errors of their own
         raise UserError(f"--model_config: {' '.join(str(error).split())}") from error
+    if arguments.data_dependent_init and config.feat_extract_norm != "layer":
+        raise UserError("--data_dependent_init fits layer norms: add --model_config feat_extract_norm=layer")
+    return config
 
 
 def _with_architecture(settings: dict[str, Any], architecture: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Train one model from arguments: build everything, resume if there is something to resume, loop, draw the curves."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,19 +11,20 @@ from transformers import PreTrainedModel
 
 from musicssl.audio.crops import StreamSettings
 from musicssl.audio.loader import CropLoader
-from musicssl.audio.sources import parse_sources
+from musicssl.audio.sources import Source, parse_sources
 from musicssl.errors import UserError
 from musicssl.pretraining import building, checkpoint, saving
 from musicssl.pretraining.arguments import Arguments
 from musicssl.pretraining.cost import crop_cost, measure_peak_flops
 from musicssl.pretraining.cpu_kernels import keep_freed_memory, use_cpu_kernels
+from musicssl.pretraining.data_dependent_init import fit_front_end
 from musicssl.pretraining.environment import write_environment
 from musicssl.pretraining.health import HealthMonitor
 from musicssl.pretraining.label_fitting import prepare_labeller
 from musicssl.pretraining.loop import run_updates
 from musicssl.pretraining.metrics_log import MetricsLog
 from musicssl.pretraining.micro_batch import choose_geometry
-from musicssl.pretraining.objectives import Music2VecObjective, MusicHubertObjective, Objective
+from musicssl.pretraining.objectives import Music2VecObjective, MusicHubertObjective, Objective, normalize_waveforms
 from musicssl.pretraining.optimizer import make_optimizer
 from musicssl.pretraining.recipes import write_recipe
 from musicssl.pretraining.resuming import check_same_run
@@ -31,6 +32,8 @@ from musicssl.pretraining.schedules import make_schedule
 from musicssl.pretraining.training_curves import plot_training
 from musicssl.pretraining.training_run import TrainingRun
 from musicssl.pretraining.validation import Validator
+
+DATA_DEPENDENT_INIT_SECONDS = 64.0
 
 AfterCheckpoint = Callable[[Path, int], None]
 
@@ -93,6 +96,8 @@ def _build(
     model = building.build_model(arguments, config)
     if source:
         model.load_state_dict(_model_state(source))
+    elif arguments.data_dependent_init:
+        _fit_front_end(model, arguments, sources)
     model.to(accelerator.device)
     if accelerator.device.type == "cpu" and not arguments.compile:
         keep_freed_memory()
@@ -157,6 +162,17 @@ def _build_objective(model: PreTrainedModel, arguments: Arguments, accelerator: 
     if arguments.model == "music2vec":
         return Music2VecObjective(model, arguments, normalizes, accelerator.device)
     return MusicHubertObjective(model, arguments, normalizes, accelerator.device, labeller)
+
+
+def _fit_front_end(model: PreTrainedModel, arguments: Arguments, sources: Sequence[Source]) -> None:
+    """On crops of their own; every process takes the same, so all start from the same weights."""
+    clips = max(1, round(DATA_DEPENDENT_INIT_SECONDS / arguments.crop_seconds))
+    settings = _stream_settings(arguments, model.config.sampling_rate)
+    batch = next(iter(CropLoader(sources, settings, clips)))
+    waveforms = batch["waveform"]
+    if building.normalizes(arguments):
+        waveforms = normalize_waveforms(waveforms, batch["clip_mean"], batch["clip_std"])
+    fit_front_end(model, waveforms.to(model.device))
 
 
 def _build_schedule(arguments: Arguments) -> Callable[[int], float]:

@@ -67,6 +67,8 @@ def _require(condition: bool, flag: str, value, rule: str) -> None:
 def _validate_model(arguments: Arguments) -> None:
     if arguments.model is None:
         raise UserError("--model is missing: give --config recipes/NAME.yaml, or --model music2vec or musichubert")
+    if arguments.data_dependent_init and arguments.init_from:
+        raise UserError("--data_dependent_init would overwrite weights of --init_from: leave one of them out")
     if arguments.compile and arguments.gradient_checkpointing and arguments.attention == "flash_attention_2":
         raise UserError("--compile with --gradient_checkpointing needs --attention sdpa")
     if arguments.push_to_hub and not arguments.hub_model_id:
