@@ -15,6 +15,7 @@ import numpy as np
 
 from musicssl.errors import UserError
 from musicssl.probing.results import load_results
+from study.plan import CURVES
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,8 @@ def load_study(directory: Path) -> Study:
             missing.append(arm)
             continue
         arms[arm] = _measured(arm, directory, finished, "probe", finished[0]["updates"])
-        curves[arm] = _curve(directory, finished, tasks) + [arms[arm]]
+        if arm in CURVES:
+            curves[arm] = [*_curve(directory, finished, tasks), arms[arm]]
     if not arms:
         raise UserError(f"--results {directory}: no arm has finished all of {', '.join(tasks)}")
     return Study(
@@ -118,7 +120,7 @@ def load_study(directory: Path) -> Study:
         updates={arm: trials[arm][0]["updates"] for arm in arms},
         seeds={arm: len(measured.folders) for arm, measured in arms.items()},
         missing=missing,
-        curves={arm: points for arm, points in curves.items() if len(points) > 1},
+        curves=curves,
     )
 
 

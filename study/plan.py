@@ -36,7 +36,7 @@ CHECKPOINTS = 4
 
 # Measured on two CPU cores with the study's models; they only decide how many updates fit in --budget_minutes.
 UPDATES_PER_MINUTE = 140
-PROBE_MINUTES = 1.5
+PROBE_MINUTES = 0.8
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,12 @@ def recipe_path(arm: str) -> Path:
 
 
 def make_plan(
-    arms: Sequence[str], seeds: int, train_data: Sequence[str], output_dir: Path, budget_minutes: float
+    arms: Sequence[str],
+    seeds: int,
+    train_data: Sequence[str],
+    output_dir: Path,
+    budget_minutes: float,
+    curves: bool = True,
 ) -> list[Trial]:
     """Every trial of the study, seed by seed, so that an unfinished study has all arms at fewer seeds.
 
@@ -78,7 +83,9 @@ def make_plan(
         if arm not in ARMS:
             raise UserError(f"--arms {arm}: choose among {', '.join(ARMS)}")
     recipes = {arm: _parse(arm, train_data, output_dir) for arm in arms if arm not in HANDMADE}
-    share = update_share([recipes[arm].max_updates for arm in arms if arm in TRAINED], arms, seeds, budget_minutes)
+    probes = len(arms) + curves * (CHECKPOINTS - 1) * sum(arm in CURVES for arm in arms)
+    updates = sum(recipes[arm].max_updates for arm in arms if arm in TRAINED)
+    share = update_share(seeds * updates, seeds * probes, budget_minutes)
     data = data_identity(train_data)
     trials = []
     for seed in range(1, seeds + 1):
@@ -92,19 +99,19 @@ def make_plan(
     return trials
 
 
-def update_share(max_updates: Sequence[int], arms: Sequence[str], seeds: int, budget_minutes: float) -> float:
-    """By what to multiply every recipe's updates so that training and probing take about the budget."""
-    if not max_updates:
-        return 1.0
-    curves = (CHECKPOINTS - 1) * sum(arm in CURVES for arm in arms)
-    probing = PROBE_MINUTES * seeds * (len(arms) + curves)
-    share = (budget_minutes - probing) * UPDATES_PER_MINUTE / (seeds * sum(max_updates))
-    if share * min(max_updates) < CHECKPOINTS:
+def update_share(updates: int, probes: int, budget_minutes: float) -> float:
+    """By what to multiply every recipe's updates so that training and probing take about the budget.
+
+    Args:
+        updates: of all runs as their recipes say. probes: of all models.
+    """
+    probing = PROBE_MINUTES * probes
+    if budget_minutes <= probing:
         raise UserError(
-            f"--budget_minutes {budget_minutes:g}: probing {len(arms)} arms with {seeds} seed(s) alone takes about "
-            f"{probing:.0f} minutes; give more, or fewer --arms, --tasks or --seeds"
+            f"--budget_minutes {budget_minutes:g}: {probes} probes alone take about {probing:.0f} minutes; give more, "
+            "or fewer --arms or --seeds"
         )
-    return share
+    return (budget_minutes - probing) * UPDATES_PER_MINUTE / max(updates, 1)
 
 
 def scaled(arguments: Arguments, share: float) -> Arguments:

@@ -23,6 +23,7 @@ from study.plan import ARMS, QUICK_ARMS, Trial, make_plan
 from study.trial import average_score, carry_out
 
 BUDGET_MINUTES, QUICK_BUDGET_MINUTES = 360, 15
+QUICK_PROBE_CLIPS = 150
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -38,6 +39,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, default=1, help="pre-trainings of each arm")
     parser.add_argument("--arms", nargs="+", metavar="ARM", help=f"among {', '.join(ARMS)}; default: all")
     parser.add_argument("--tasks", nargs="+", metavar="FOLDER/COLUMN[:TYPE]", help="below --probe_data")
+    parser.add_argument("--probe_clips", type=int, help="of each split at most; default: all, with --quick 150")
+    parser.add_argument("--no_curves", action="store_true", help="probe no checkpoints on the way, as with --quick")
     parser.add_argument("--data_root", type=Path, help="also the 13 tasks whose data sets are found here")
     parser.add_argument("--head_seeds", type=int, default=3, help="heads that differ in nothing but their seed")
     parser.add_argument("--head_epochs", type=int, default=50, help="epochs of the heads at most")
@@ -52,9 +55,11 @@ def main(command_line: Sequence[str] | None = None) -> None:
         raise UserError(f"--probe_data {parsed.probe_data}: no such folder")
     budget = parsed.budget_minutes or (QUICK_BUDGET_MINUTES if parsed.quick else BUDGET_MINUTES)
     arms = parsed.arms or (QUICK_ARMS if parsed.quick else ARMS)
-    trials = make_plan(arms, parsed.seeds, parsed.train_data, parsed.output_dir, budget)
+    curves = not (parsed.quick or parsed.no_curves)
+    trials = make_plan(arms, parsed.seeds, parsed.train_data, parsed.output_dir, budget, curves)
     specifications = parsed.tasks or (study_tasks.QUICK if parsed.quick else study_tasks.DEFAULT)
-    tasks = study_tasks.study_tasks(parsed.probe_data, tuple(specifications), parsed.data_root)
+    clips = parsed.probe_clips or (QUICK_PROBE_CLIPS if parsed.quick else None)
+    tasks = study_tasks.study_tasks(parsed.probe_data, tuple(specifications), clips, parsed.data_root)
     settings = ProbeSettings(
         extraction=ExtractionSettings(parsed.output_dir / "features", device=PartialState().device),
         learning_rates=tuple(parsed.head_learning_rates),
@@ -70,7 +75,7 @@ def main(command_line: Sequence[str] | None = None) -> None:
         print(f"\n{progress_table(trials, states)}\n", flush=True)
         started = time.monotonic()
         try:
-            carry_out(trial, tasks, settings)
+            carry_out(trial, tasks, settings, curves)
             states[name] = f"done, {(time.monotonic() - started) / 60:.1f} min"
         except UserError as error:
             states[name] = f"failed: {error}"

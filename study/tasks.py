@@ -1,11 +1,13 @@
 """What the study probes: labels of audiofolders, and the 13 tasks where their data sets are there."""
 
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 from musicssl.errors import UserError
 from musicssl.probing.availability import load_tasks, select_tasks
 from musicssl.probing.custom_task import custom_task
-from musicssl.probing.tasks.base import Task, TaskData
+from musicssl.probing.tasks.base import SPLITS, Task, TaskData
 
 # FOLDER/COLUMN[:TYPE] below --probe_data.
 QUICK = ("notes/pitch", "notes/pitch_class", "technique/technique", "artist/artist", "percussion/percussion")
@@ -13,9 +15,12 @@ DEFAULT = (*QUICK, "notes/instrument_family", "speaker/speaker", "piano/key:key"
 
 
 def study_tasks(
-    probe_data: Path, specifications: tuple[str, ...], data_root: Path | None
+    probe_data: Path, specifications: tuple[str, ...], clips_per_split: int | None, data_root: Path | None
 ) -> tuple[list[tuple[Task, TaskData]], dict[str, str]]:
     """The tasks with their examples, and for those of the 13 that cannot be loaded from `data_root`, why.
+
+    Args:
+        clips_per_split: keep so many examples of each split at most; the same clips for all labels of a folder.
 
     Raises:
         UserError: a folder or column that is not there.
@@ -29,7 +34,20 @@ def study_tasks(
         source = str(probe_data / folder)
         task = custom_task(source, column, kind or "multiclass")
         tasks.append((task, task.load(Path(source))))
-    if data_root is None:
-        return tasks, {}
-    published, errors = load_tasks(select_tasks("all"), data_root, allow_partial=True)
-    return tasks + published, errors
+    errors = {}
+    if data_root is not None:
+        published, errors = load_tasks(select_tasks("all"), data_root, allow_partial=True)
+        tasks += published
+    return [(task, _thinned(data, clips_per_split)) for task, data in tasks], errors
+
+
+def _thinned(data: TaskData, clips_per_split: int | None) -> TaskData:
+    """At most so many examples of each split, drawn by a hash of their names."""
+    if clips_per_split is None:
+        return data
+    kept = []
+    for split in SPLITS:
+        examples = [example for example in data.examples if example.split == split]
+        examples.sort(key=lambda example: hashlib.sha256(example.clip_id.encode()).digest())
+        kept += examples[:clips_per_split]
+    return replace(data, examples=kept, notes=[*data.notes, f"at most {clips_per_split} clips of each split"])

@@ -22,8 +22,11 @@ from study.plan import CURVES, Trial
 LoadedTasks = tuple[list[tuple[Task, TaskData]], dict[str, str]]
 
 
-def carry_out(trial: Trial, tasks: LoadedTasks, settings: ProbeSettings) -> None:
+def carry_out(trial: Trial, tasks: LoadedTasks, settings: ProbeSettings, curves: bool) -> None:
     """Train and probe; both go on where an earlier call was interrupted, and cost little when there is nothing to do.
+
+    Args:
+        curves: probe the checkpoints on the way too, for the arms of `CURVES`.
 
     Raises:
         UserError: the run failed, say because its targets collapsed.
@@ -36,7 +39,7 @@ def carry_out(trial: Trial, tasks: LoadedTasks, settings: ProbeSettings) -> None
     elif trial.arguments is not None:
         _write_architecture(trial)
     _probe(trial.encoder, trial.seed, trial.folder / "probe", tasks, settings)
-    if trial.arm in CURVES:
+    if curves and trial.arm in CURVES:
         for checkpoint in list_checkpoints(trial.folder):
             update = read_state(checkpoint)["update"]
             if update < trial.arguments.max_updates:

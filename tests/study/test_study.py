@@ -70,6 +70,7 @@ def test_study_runs_is_cached_and_fills_its_document(music, tiny_recipes, tmp_pa
         "--train_data", str(music / "pretrain"), "--probe_data", str(music / "probe"), "--output_dir", str(results),
         "--arms", *arms, "--tasks", "notes/instrument", "notes/pitch_class", "--budget_minutes",
         str(budget_minutes), "--head_seeds", "2", "--head_epochs", "2", "--head_learning_rates", "5e-3",
+        "--probe_clips", "12",
     ]  # fmt: skip
     assert run_as_command(run, command) == 0
     printed = capsys.readouterr().out
@@ -83,6 +84,8 @@ def test_study_runs_is_cached_and_fills_its_document(music, tiny_recipes, tmp_pa
     assert set(study.curves) == {"musichubert", "musichubert_small"}
     hours = [point.hours for point in study.curves["musichubert"]]
     assert len(hours) == 4 and hours == sorted(hours) and hours[-1] == study.arms["musichubert"].hours
+    sizes = study.arms["mfcc"].results[0]["tasks"]["notes_instrument"]["split_sizes"]
+    assert sizes == {"train": 12, "validation": 5, "test": 5}
     gap, (low, high) = difference(study.arms["mfcc"], study.arms["mfcc"], study.tasks)
     assert gap == low == high == 0
     claimed = {(answer.first, answer.second) for answer in answers(study)}
@@ -146,7 +149,7 @@ def test_scaling_keeps_proportions(music, tmp_path):
 @pytest.mark.parametrize(
     "call,message",
     [
-        (lambda: update_share([2000], ["musichubert"], 1, 1.0), "--budget_minutes 1"),
+        (lambda: update_share(2000, 9, 1.0), "--budget_minutes 1"),
         (lambda: make_plan(["musicgpt"], 1, [], RECIPES, 60), "--arms musicgpt: choose among"),
         (lambda: load_study(RECIPES), "holds no study.json"),
         (lambda: fill("<!-- begin weather -->\n<!-- end weather -->", {"scores": ""}), "'weather'"),
