@@ -41,15 +41,16 @@ MAY_CHANGE = {
 
 def check_same_run(arguments: Arguments, world_size: int, source: Path) -> None:
     """Raise UserError unless the arguments continue the run of checkpoint `source`."""
-    then = yaml.safe_load((source / "recipe.yaml").read_text())
+    # A flag that the run's version did not have yet was at what is its default today.
+    then = arguments_to_recipe(Arguments()) | yaml.safe_load((source / "recipe.yaml").read_text())
     now = arguments_to_recipe(arguments)
-    changed = [key for key in now if key not in MAY_CHANGE and then.get(key) != now[key]]
+    changed = [key for key in now if key not in MAY_CHANGE and then[key] != now[key]]
     # The micro-batch that was found is written back, so leaving it out again is no change.
     if arguments.micro_batch_clips is None and "micro_batch_clips" in changed:
         arguments.micro_batch_clips = then["micro_batch_clips"]
         changed.remove("micro_batch_clips")
     if changed:
-        differences = "; ".join(f"--{key} was {then.get(key)}, is {now[key]}" for key in changed)
+        differences = "; ".join(f"--{key} was {then[key]}, is {now[key]}" for key in changed)
         raise UserError(
             f"{source} belongs to a run with other settings: {differences}. Restore them, or start a new run in "
             "another --output_dir (with --init_from to keep the weights)"
