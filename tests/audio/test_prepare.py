@@ -83,11 +83,11 @@ def test_a_killed_job_goes_on_where_it_was(tmp_path):
     out = tmp_path / "killed"
     arguments = ["--clip_seconds", "2", "--shard_megabytes", "0.5", "--num_workers", "2"]
     command = [sys.executable, "-m", "musicssl", "prepare", str(tmp_path / "tracks"), "--out", str(out), *arguments]
-    job = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    job = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
     while len(list(out.glob("data/*.parquet"))) < 3:
         assert job.poll() is None
         time.sleep(0.002)
-    os.kill(job.pid, signal.SIGKILL)
+    os.killpg(job.pid, signal.SIGKILL)  # its workers too
     job.wait()
     finished = {path.name: path.stat().st_mtime_ns for path in out.glob("data/*.parquet")}
     assert main(["prepare", str(tmp_path / "tracks"), "--out", str(out), *arguments]) == 0
