@@ -30,6 +30,7 @@ class HuggingFaceEncoder:
         mixed_states: the states of the softmax-weighted sum, 1..L as MARBLE v1's `layer: all`.
         frame_rate_hz: frames per second, or None when the architecture does not tell.
         minimum_samples: the shortest input that gives one frame.
+        maximum_frames_seconds: longest window whose frames are kept; attention over a song would fill the memory.
         scaling: MARBLE feeds hidden states to the head as they are.
     """
 
@@ -39,6 +40,7 @@ class HuggingFaceEncoder:
     dtype: torch.dtype = torch.float32
 
     scaling = "none"
+    maximum_frames_seconds = 60.0
 
     def __post_init__(self) -> None:
         config = self.model.config

@@ -28,7 +28,7 @@ class WindowRule:
     """How a clip is cut and what is kept of each window; part of a stored feature's address.
 
     Attributes:
-        window_seconds: non-overlapping windows; None is the whole clip.
+        window_seconds: non-overlapping windows (of frames: joined without a gap); None is the whole clip.
         minimum_window_seconds: a last window shorter than this is dropped (MARBLE v1: 1 s) unless it is the only one.
         pooling: "mean" over time, or "frames" (beat tracking).
         channel_mode: how channels become one.
@@ -195,6 +195,15 @@ class Extractor:
         if self.rule.window_seconds is None:
             return [wave]
         size = round(self.rule.window_seconds * self.encoder.sampling_rate)
+        if self.rule.pooling == "frames":
+            # The next window starts one hop after the last frame of this one: together they are the clip's frames.
+            hop, shortest = (
+                round(self.encoder.sampling_rate / self.encoder.frame_rate_hz),
+                self.encoder.minimum_samples,
+            )
+            count = 1 + (size - shortest) // hop
+            starts = range(0, len(wave) - shortest + 1, count * hop)
+            return [wave[start : start + (count - 1) * hop + shortest] for start in starts]
         windows = [wave[start : start + size] for start in range(0, len(wave), size)]
         smallest = max(self.rule.minimum_window_seconds * self.encoder.sampling_rate, self.encoder.minimum_samples)
         if len(windows) > 1 and len(windows[-1]) < smallest:
@@ -243,7 +252,7 @@ def _stack_windows(windows: list[np.ndarray]) -> np.ndarray:
 
 def _within_limits(encoder, rule: WindowRule) -> WindowRule:
     """Shorten the window to what the encoder's front end keeps; refuse frames where their rate is unknown."""
-    limit = encoder.maximum_window_seconds
+    limit = encoder.maximum_frames_seconds if rule.pooling == "frames" else encoder.maximum_window_seconds
     if rule.pooling == "frames" and encoder.frame_rate_hz is None:
         raise UserError(f"--model {encoder.name}: beat tracking needs a known frame rate; this encoder has none")
     if limit is None or (rule.window_seconds is not None and rule.window_seconds <= limit):

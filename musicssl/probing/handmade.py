@@ -40,7 +40,7 @@ class HandmadeEncoder:
     mixed_states = ()
     frame_rate_hz = sampling_rate / HOP_LENGTH
     minimum_samples = 400  # one Kaldi frame of 25 ms
-    maximum_window_seconds = None
+    maximum_window_seconds = maximum_frames_seconds = None
     scaling = "standard"
 
     def __init__(self, name: str) -> None:

@@ -55,6 +55,20 @@ def test_a_long_track_is_normalised_whole_and_cut_and_its_short_tail_dropped(enc
     assert np.allclose(windows[1], second, atol=1e-5)
 
 
+def test_a_track_of_ten_minutes_is_cut_and_its_frames_joined_without_a_gap(encoder, tmp_path):
+    (track,) = examples_of(tmp_path, [600])
+    pooled = extractor_for(encoder, tmp_path / "store")
+    frames = extractor_for(encoder, tmp_path / "store", WindowRule(None, 0, "frames"), feature_dtype="float32")
+    for extractor in (pooled, frames):
+        assert extractor.extract([track], progress=False) == 1
+    assert pooled.windows(track).shape == (20, 3, 16)
+    (states,) = frames.windows(track)
+    assert states.shape == (3, 1 + (600 * RATE - 400) // 320, 16)
+    wave = torch.from_numpy(encoder.normalise(load_audio(track.audio, RATE)))
+    second = encoder.frames(wave[None, 2999 * 320 : 2999 * 320 + 2998 * 320 + 400])[0]
+    assert np.allclose(states[:, 2999 : 2999 + 2999], second, atol=1e-5)
+
+
 def test_a_short_note_is_kept_and_one_shorter_than_a_frame_is_recorded(encoder, tmp_path):
     short, too_short = examples_of(tmp_path, [0.2, 0.02])
     broken = tmp_path / "text.wav"
