@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 
 from musicssl.probing.custom_task import KEYS
 from musicssl.probing.heads import MIXED
-from musicssl.probing.table import short
+from musicssl.probing.table import layer_name, validation_metric
 
 _FIFTHS = [(7 * step) % 12 for step in range(12)]  # semitones above the labelled tonic, around the circle
 _RELATIONS = ({0: "correct", 7: "fifth\nabove", 5: "fifth\nbelow"}, {0: "parallel", 9: "relative"})
@@ -43,10 +43,12 @@ def layer_heat_map(result: dict) -> Figure:
             )
         chosen = layers.index(task["layer"])
         axes.add_patch(Rectangle((chosen - 0.5, row - 0.5), 1, 1, fill=False, edgecolor="red", linewidth=1.5))
-    axes.set_xticks(range(len(layers)), layers)
-    axes.set_yticks(range(len(tasks)), [f"{name} ({short(task['primary_metric'])})" for name, task in tasks.items()])
-    axes.set_xlabel("layer")
-    axes.set_title(f"{result['model']}: validation score in %", fontsize=10)
+    axes.set_xticks(range(len(layers)), [layer_name(layer).replace(" ", "\n") for layer in layers])
+    axes.set_yticks(range(len(tasks)), [f"{name} ({validation_metric(task)})" for name, task in tasks.items()])
+    axes.set_title(
+        f"{result['model']}: validation score in %\ncolour: a task's worst layer to its best\nframe: the chosen one",
+        fontsize=9,
+    )
     return figure
 
 
@@ -69,9 +71,9 @@ def layer_curves(results: Sequence[dict], task: str) -> Figure:
                 100 * layers[MIXED]["validation"], color=colour, linestyle="--", linewidth=1, label="its weighted sum"
             )
     axes.set_xlabel("layer")
-    metric = next(result["tasks"][task]["primary_metric"] for result in results if task in result["tasks"])
-    axes.set_ylabel(f"validation {short(metric)}, %")
-    axes.set_title(task, fontsize=10)
+    metric = next(validation_metric(result["tasks"][task]) for result in results if task in result["tasks"])
+    axes.set_ylabel(f"validation {metric}, %")
+    axes.set_title(f"{task} (band: range over seeds)", fontsize=10)
     axes.legend(fontsize=7)
     return figure
 
@@ -86,7 +88,7 @@ def confusion_matrix(task: dict) -> Figure:
     size = max(3.2, min(9.0, 1.8 + 0.3 * len(labels)))
     figure = Figure(figsize=(size + 0.8, size), layout="constrained")
     axes = figure.subplots()
-    image = axes.imshow(shares, cmap="magma_r", vmin=0, vmax=1)
+    image = axes.imshow(100 * shares, cmap="magma_r", vmin=0, vmax=100)
     if len(labels) <= 12:
         for row, column in np.argwhere(shares >= 0.005):
             axes.text(
@@ -104,7 +106,7 @@ def confusion_matrix(task: dict) -> Figure:
     axes.set_xlabel("predicted")
     axes.set_ylabel("labelled")
     axes.set_title(f"{task['title']}: % of each label's test clips", fontsize=10)
-    figure.colorbar(image, ax=axes, fraction=0.045)
+    figure.colorbar(image, ax=axes, fraction=0.045, label="%")
     return figure
 
 
@@ -136,7 +138,8 @@ def key_error_circle(task: dict) -> Figure:
     axes.set_axis_off()
     axes.set_title(
         f"{task['title']}: estimated key from the labelled one\n"
-        "outer ring: same mode, inner ring: other mode; clockwise in fifths",
+        "outer ring: same mode, inner ring: other mode\n"
+        "clockwise in fifths; +n: semitones between the tonics",
         fontsize=9,
     )
     return figure
@@ -169,8 +172,9 @@ def beat_overlay(task: dict) -> Figure:
     axes.vlines(example["decoded"], 0.52 * top, top, color="C3", linewidth=1.6, label="decoded")
     axes.set_xlim(0, times[-1])
     axes.set_xlabel("seconds")
-    axes.set_title(f"{task['title']}: {example['clip']}", fontsize=10)
-    axes.legend(fontsize=7, loc="upper right", ncols=3)
+    axes.set_ylabel("beat probability")
+    axes.set_title(f"{task['title']}: {example['clip']}", fontsize=10, loc="left")
+    axes.legend(fontsize=7, loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False)
     return figure
 
 

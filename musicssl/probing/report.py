@@ -6,7 +6,7 @@ from pathlib import Path
 
 from musicssl.errors import UserError
 from musicssl.probing.compare import Difference, difference_table
-from musicssl.probing.table import published_table, score_table
+from musicssl.probing.table import layer_name, published_table, score_table
 
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
@@ -71,11 +71,15 @@ def write_report(
 def _task_section(plots, results: Sequence[dict], name: str, task: dict) -> list[str]:
     parts = [f"<h3>{html.escape(task['title'])}</h3>"]
     sizes = " / ".join(str(size) for size in task["split_sizes"].values())
+    comparable_to = task["comparable_to"]
     facts = [
-        f"layer {task['layer']}, learning rate {task['learning_rate']:g}, feature scaling {task['feature_scaling']}",
+        f"{layer_name(task['layer'])}, learning rate {task['learning_rate']:g}, "
+        f"feature scaling {task['feature_scaling']}",
         f"tracks (train / validation / test): {sizes}",
-        f"comparable to: {task['comparable_to']}",
-        *task["notes"],
+        f"not comparable to {comparable_to[4:]}"
+        if comparable_to.startswith("not ")
+        else f"comparable to {comparable_to}",
+        *(note for note in task["notes"] if note not in comparable_to),
     ]
     parts.append("<ul>" + "".join(f"<li>{html.escape(str(fact))}</li>" for fact in facts) + "</ul>")
     if any(len(result["tasks"][name]["layers"]) > 1 for result in results if name in result["tasks"]):

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
+from musicssl.probing.heads import MIXED
 from musicssl.probing.published import PUBLISHED, SOURCE
 
 SHORT = {
     "accuracy": "acc",
-    "roc_auc": "ROC",
+    "roc_auc": "ROC-AUC",
     "average_precision": "AP",
     "r2": "R²",
     "key_score": "key",
@@ -83,11 +84,21 @@ def short(metric: str) -> str:
     return SHORT.get(metric, metric)
 
 
+def validation_metric(task: dict) -> str:
+    """What layers were chosen by: the primary metric, but for beats the average precision of the frames."""
+    return "AP of frames" if task["kind"] == "beat" else short(task["primary_metric"])
+
+
+def layer_name(layer: str) -> str:
+    """A layer as readers know it."""
+    return "weighted sum" if layer == MIXED else f"layer {layer}"
+
+
 def _cell(task: dict, metric: str) -> str:
     score = task["metrics"].get(metric)
     if score is None or score["mean"] is None:
         return "–"
-    layer = "" if len(task["layers"]) == 1 else f" (layer {task['layer']})"
+    layer = "" if len(task["layers"]) == 1 else f" ({layer_name(task['layer'])})"
     spread = f" ±{50 * (score['ci95'][1] - score['ci95'][0]):.1f}" if score["ci95"] else ""
     return f"{100 * score['mean']:.1f}{spread}{layer}"
 
