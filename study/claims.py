@@ -30,7 +30,7 @@ class Answer:
 
 def control_of(arm: str) -> str:
     """The same network with random weights."""
-    return RANDOM_PREFIX + (arm if arm == SMALL else arm.split("_")[0])
+    return RANDOM_PREFIX + (SMALL if arm.startswith(SMALL) else arm.split("_")[0])
 
 
 def answers(study: Study) -> list[Answer]:

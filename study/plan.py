@@ -25,7 +25,8 @@ MUSIC2VEC = ("music2vec", *(f"music2vec_{change}" for change in (
 MUSICHUBERT = ("musichubert", "musichubert_mfcc60", "musichubert_k400", "musichubert_iter2")
 REMEDIES = tuple(f"musichubert_{target}" for target in ("chroma", "cqt", "logmel_chroma", "cqt_regression"))
 SMALL = "musichubert_small"
-TRAINED = (*MUSIC2VEC, *MUSICHUBERT, *REMEDIES, SMALL)
+SMALL_CHOICES = tuple(f"{SMALL}_{choice}" for choice in ("learned_filters", "masked_only", "random_start"))
+TRAINED = (*MUSIC2VEC, *MUSICHUBERT, *REMEDIES, SMALL, *SMALL_CHOICES)
 # The same networks, never trained; arms that share an architecture share one.
 CONTROLS = (*(RANDOM_PREFIX + name for name in ("music2vec", "musichubert", SMALL)), *HANDMADE)
 ARMS = (*CONTROLS, *TRAINED)
@@ -34,9 +35,8 @@ QUICK_ARMS = (*CONTROLS, "music2vec", "musichubert", "musichubert_cqt", SMALL)
 CURVES = ("musichubert", "musichubert_cqt", SMALL)
 CHECKPOINTS = 4
 
-# Measured on two CPU cores with the study's models; they only decide how many updates fit in --budget_minutes.
+# About what two CPU cores do with the study's models; it only decides how many updates fit in --budget_minutes.
 UPDATES_PER_MINUTE = 140
-PROBE_MINUTES = 0.8
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,14 @@ def make_plan(
     train_data: Sequence[str],
     output_dir: Path,
     budget_minutes: float,
+    probe_minutes: float,
     curves: bool = True,
 ) -> list[Trial]:
     """Every trial of the study, seed by seed, so that an unfinished study has all arms at fewer seeds.
+
+    Args:
+        probe_minutes: what probing one model takes, about.
+        curves: checkpoints on the way are probed too.
 
     Raises:
         UserError: an unknown arm, or a budget too small to train anything.
@@ -85,7 +90,7 @@ def make_plan(
     recipes = {arm: _parse(arm, train_data, output_dir) for arm in arms if arm not in HANDMADE}
     probes = len(arms) + curves * (CHECKPOINTS - 1) * sum(arm in CURVES for arm in arms)
     updates = sum(recipes[arm].max_updates for arm in arms if arm in TRAINED)
-    share = update_share(seeds * updates, seeds * probes, budget_minutes)
+    share = update_share(seeds * updates, seeds * probes * probe_minutes, budget_minutes)
     data = data_identity(train_data)
     trials = []
     for seed in range(1, seeds + 1):
@@ -99,19 +104,14 @@ def make_plan(
     return trials
 
 
-def update_share(updates: int, probes: int, budget_minutes: float) -> float:
-    """By what to multiply every recipe's updates so that training and probing take about the budget.
-
-    Args:
-        updates: of all runs as their recipes say. probes: of all models.
-    """
-    probing = PROBE_MINUTES * probes
-    if budget_minutes <= probing:
+def update_share(updates: int, probing_minutes: float, budget_minutes: float) -> float:
+    """By what to multiply every recipe's updates, `updates` in all, so that they take what probing leaves."""
+    if budget_minutes <= probing_minutes:
         raise UserError(
-            f"--budget_minutes {budget_minutes:g}: {probes} probes alone take about {probing:.0f} minutes; give more, "
+            f"--budget_minutes {budget_minutes:g}: probing alone takes {probing_minutes:.0f} minutes; give more, "
             "or fewer --arms or --seeds"
         )
-    return (budget_minutes - probing) * UPDATES_PER_MINUTE / max(updates, 1)
+    return (budget_minutes - probing_minutes) * UPDATES_PER_MINUTE / max(updates, 1)
 
 
 def scaled(arguments: Arguments, share: float) -> Arguments:

@@ -22,8 +22,8 @@ from study import tasks as study_tasks
 from study.plan import ARMS, QUICK_ARMS, Trial, make_plan
 from study.trial import average_score, carry_out
 
-BUDGET_MINUTES, QUICK_BUDGET_MINUTES = 360, 15
-QUICK_PROBE_CLIPS = 150
+BUDGET_MINUTES, PROBE_MINUTES = 360, 5.0
+QUICK_BUDGET_MINUTES, QUICK_PROBE_MINUTES, QUICK_PROBE_CLIPS = 15, 0.8, 150
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -56,7 +56,8 @@ def main(command_line: Sequence[str] | None = None) -> None:
     budget = parsed.budget_minutes or (QUICK_BUDGET_MINUTES if parsed.quick else BUDGET_MINUTES)
     arms = parsed.arms or (QUICK_ARMS if parsed.quick else ARMS)
     curves = not (parsed.quick or parsed.no_curves)
-    trials = make_plan(arms, parsed.seeds, parsed.train_data, parsed.output_dir, budget, curves)
+    probe_minutes = QUICK_PROBE_MINUTES if parsed.quick else PROBE_MINUTES
+    trials = make_plan(arms, parsed.seeds, parsed.train_data, parsed.output_dir, budget, probe_minutes, curves)
     specifications = parsed.tasks or (study_tasks.QUICK if parsed.quick else study_tasks.DEFAULT)
     clips = parsed.probe_clips or (QUICK_PROBE_CLIPS if parsed.quick else None)
     tasks = study_tasks.study_tasks(parsed.probe_data, tuple(specifications), clips, parsed.data_root)

@@ -14,6 +14,7 @@ from study.measurements import difference, load_study
 from study.plan import ARMS, RECIPES, make_plan, recipe_path, scaled, update_share
 from study.report import fill
 from study.report import main as report
+from study.run import PROBE_MINUTES
 from study.run import main as run
 
 # What the study's ablations may change: one thing, which for a pair of codebooks takes two keys.
@@ -65,7 +66,7 @@ def test_study_runs_is_cached_and_fills_its_document(music, tiny_recipes, tmp_pa
     arms = ["mfcc", "chroma", "random:musichubert", "musichubert", "musichubert_k400", "musichubert_small"]
     results = tmp_path / "results"
     probes = len(arms) + 2 * (plan.CHECKPOINTS - 1)
-    budget_minutes = plan.PROBE_MINUTES * probes + 3 * 4.1 / plan.UPDATES_PER_MINUTE  # four updates of three models
+    budget_minutes = PROBE_MINUTES * probes + 3 * 4.1 / plan.UPDATES_PER_MINUTE  # four updates of three models
     command = [
         "--train_data", str(music / "pretrain"), "--probe_data", str(music / "probe"), "--output_dir", str(results),
         "--arms", *arms, "--tasks", "notes/instrument", "notes/pitch_class", "--budget_minutes",
@@ -112,7 +113,8 @@ def test_study_runs_is_cached_and_fills_its_document(music, tiny_recipes, tmp_pa
 
 @pytest.mark.parametrize("arm", [arm for arm in plan.TRAINED if arm not in ("music2vec", "musichubert", plan.SMALL)])
 def test_ablation_changes_one_thing(arm):
-    own, base = load_recipe(recipe_path(arm)), load_recipe(RECIPES / "study" / f"{arm.split('_')[0]}.yaml")
+    base = plan.SMALL if arm.startswith(plan.SMALL) else arm.split("_")[0]
+    own, base = load_recipe(recipe_path(arm)), load_recipe(recipe_path(base))
     changed = {key for key in own if own[key] != base.get(key)} - {"recipe_name"}
     assert len(changed) == 1 or changed in ONE_THING
     assert own.keys() >= base.keys()
@@ -120,25 +122,25 @@ def test_ablation_changes_one_thing(arm):
 
 def test_plan_fits_the_budget_and_names_runs_by_what_they_depend_on(music, tmp_path):
     arguments = (2, [str(music / "pretrain")], tmp_path)
-    small, large = (make_plan(ARMS, *arguments, budget_minutes=minutes) for minutes in (360, 720))
-    assert [trial.folder for trial in make_plan(ARMS, *arguments, budget_minutes=360)] == [t.folder for t in small]
+    small, large = (make_plan(ARMS, *arguments, minutes, PROBE_MINUTES) for minutes in (600, 1200))
+    assert [trial.folder for trial in make_plan(ARMS, *arguments, 600, PROBE_MINUTES)] == [t.folder for t in small]
     folders = {trial.folder for trial in small}
     assert len(folders) == len(small) == 4 + 2 * (len(ARMS) - 4)  # hand-made features have no seed
     assert not {trial.folder for trial in large if trial.trains} & folders
     updates = {trial.arm: trial.arguments.max_updates for trial in small if trial.trains}
     assert updates["music2vec_updates4k"] == pytest.approx(2 * updates["music2vec"], abs=1)
     training = 2 * sum(updates.values()) / plan.UPDATES_PER_MINUTE
-    assert 120 < training < 360
+    assert 150 < training < 600
     iterations = [trial for trial in small if trial.arm == "musichubert_iter2"][0].arguments.iterations
     assert sum(json.loads(each)["updates"] for each in iterations) == pytest.approx(updates["musichubert"], abs=1)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "track.flac").write_bytes(b"other music")
-    other = make_plan(["musichubert"], 2, [str(tmp_path / "other")], tmp_path, 360)
+    other = make_plan(["musichubert"], 2, [str(tmp_path / "other")], tmp_path, 360, 1.0)
     assert other[0].folder not in folders
 
 
 def test_scaling_keeps_proportions(music, tmp_path):
-    trial = make_plan(["music2vec"], 1, [str(music / "pretrain")], tmp_path, 60)[0]
+    trial = make_plan(["music2vec"], 1, [str(music / "pretrain")], tmp_path, 60, 1.0)[0]
     half = scaled(trial.arguments, 0.5)
     assert half.max_updates == pytest.approx(trial.arguments.max_updates / 2, abs=1)
     assert half.learning_rate == trial.arguments.learning_rate
@@ -149,8 +151,8 @@ def test_scaling_keeps_proportions(music, tmp_path):
 @pytest.mark.parametrize(
     "call,message",
     [
-        (lambda: update_share(2000, 9, 1.0), "--budget_minutes 1"),
-        (lambda: make_plan(["musicgpt"], 1, [], RECIPES, 60), "--arms musicgpt: choose among"),
+        (lambda: update_share(2000, 9.0, 1.0), "--budget_minutes 1"),
+        (lambda: make_plan(["musicgpt"], 1, [], RECIPES, 60, 1.0), "--arms musicgpt: choose among"),
         (lambda: load_study(RECIPES), "holds no study.json"),
         (lambda: fill("<!-- begin weather -->\n<!-- end weather -->", {"scores": ""}), "'weather'"),
     ],
