@@ -18,7 +18,7 @@ from musicssl.probing.problem import FrameCrops, Split
 
 MIXED = "sum"  # the name of the softmax-weighted sum among the layers
 # A processor stays near its cache, and below the size from which the C library asks the system for each tensor anew.
-WORKING_BYTES = {"cpu": 1 << 26, "cuda": 1 << 32}
+WORKING_BYTES = {"cpu": 1 << 25, "cuda": 1 << 32}
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class HeadStack:
         state = self.state[rows]
         sizes = [int((state >= 0).sum()), int((state < 0).sum())]
         # Apart, so that no gradient is computed for the inputs of single states.
-        single, mixed = ({name: part[i] for name, part in self._parted(weights, sizes)} for i in (0, 1))
+        single, mixed = self._parted(weights, sizes)
         outputs = []
         if sizes[0]:
             inputs = features.transpose(1, 2)[seed_row[: sizes[0]], state[: sizes[0]]]
@@ -149,8 +149,12 @@ class HeadStack:
         return torch.cat(outputs, dim=0)
 
     @staticmethod
-    def _parted(weights: dict[str, torch.Tensor], sizes: list[int]):
-        return [(name, tensor.split(sizes)) for name, tensor in weights.items()]
+    def _parted(weights: dict[str, torch.Tensor], sizes: list[int]) -> tuple[dict, dict]:
+        """Weights by kind of head; uncut where all are of one kind, as the gradient of a cut is a copy."""
+        if 0 in sizes:
+            return weights, weights
+        parts = {name: tensor.split(sizes) for name, tensor in weights.items()}
+        return tuple({name: part[kind] for name, part in parts.items()} for kind in (0, 1))
 
     @staticmethod
     def _head(
