@@ -30,7 +30,8 @@ def draw_averages(study: Study, path: Path) -> None:
         axes.text(high + 0.5, place, f"{score:.1f}", va="center", fontsize=7)
     axes.set_yticks(range(len(arms)), arms)
     axes.set_xlabel(f"average score over {len(study.tasks)} tasks, %, with 95 % interval")
-    axes.legend(handles=[pyplot.Rectangle((0, 0), 1, 1, color=c, label=kind) for kind, c in COLOURS.items()])
+    handles = [pyplot.Rectangle((0, 0), 1, 1, color=colour, label=kind) for kind, colour in COLOURS.items()]
+    axes.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
     axes.grid(axis="y", visible=False)
     figure.savefig(path)
     pyplot.close(figure)

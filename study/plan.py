@@ -25,7 +25,9 @@ MUSIC2VEC = ("music2vec", *(f"music2vec_{change}" for change in (
 MUSICHUBERT = ("musichubert", "musichubert_mfcc60", "musichubert_k400", "musichubert_iter2")
 REMEDIES = tuple(f"musichubert_{target}" for target in ("chroma", "cqt", "logmel_chroma", "cqt_regression"))
 SMALL = "musichubert_small"
-SMALL_CHOICES = tuple(f"{SMALL}_{choice}" for choice in ("learned_filters", "masked_only", "random_start"))
+SMALL_CHOICES = tuple(f"{SMALL}_{choice}" for choice in (
+    "learned_filters", "low_rate", "masked_only", "random_start",
+))  # fmt: skip
 TRAINED = (*MUSIC2VEC, *MUSICHUBERT, *REMEDIES, SMALL, *SMALL_CHOICES)
 # The same networks, never trained; arms that share an architecture share one.
 CONTROLS = (*(RANDOM_PREFIX + name for name in ("music2vec", "musichubert", SMALL)), *HANDMADE)
