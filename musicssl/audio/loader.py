@@ -4,7 +4,6 @@ B clips in a batch, N samples of a crop.
 """
 
 import signal
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -57,7 +56,6 @@ class CropLoader:
         self.batch_size = batch_size
         self.num_clips = sum(source.num_clips for source in self.sources)
         self.bad_files = BadFiles(bad_files)
-        self.wait_seconds = 0.0  # time the caller has waited for batches so far
         self._rank, self._world_size, self._num_workers = rank, world_size, num_workers
         self._prefetch_factor, self._pin_memory = prefetch_factor, pin_memory
         self._start_over()
@@ -67,7 +65,6 @@ class CropLoader:
         self._next_worker = 0
 
     def __iter__(self) -> Iterator[dict]:
-        asked = time.perf_counter()
         for report in self._reports():
             self.bad_files.record(report.left_out)
             self.bad_files.check_limit(self.num_clips, self.settings.max_bad_fraction)
@@ -78,9 +75,7 @@ class CropLoader:
             if report.state.fruitless_epochs > self._world_size * len(self._states):
                 self._raise_nothing_usable()
             if report.batch is not None:
-                self.wait_seconds += time.perf_counter() - asked
                 yield report.batch
-                asked = time.perf_counter()
         self._start_over()
 
     def _reports(self) -> Iterator[StreamReport]:
