@@ -18,8 +18,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from musichubert.constant_q import cqt, longest_window
-from musichubert.errors import LabelError
+from .constant_q import cqt, longest_window
+from .errors import LabelError
 
 __all__ = ["FeatureRecipe", "chroma", "cqt", "feature_recipe", "log_mel", "mfcc", "num_frames"]
 

@@ -7,11 +7,16 @@ from dataclasses import field
 
 from transformers import HubertConfig
 
+from .spectral_front_end import spectral_width
+
 
 class MusicHubertConfig(HubertConfig):
     """Everything that defines a musicHuBERT model; what is not listed is inherited from `HubertConfig`.
 
     Args:
+        front_end_features: acoustic features ("logmel229", "cqt84", ...) that take the place of the convolutions;
+            `conv_dim` then ends with their width and `conv_kernel`, `conv_stride` only tell the frame rate. None as
+            the reference.
         num_clusters: K of the codebook, or one K for each of several codebooks.
         num_reserved_classes: classes before the first cluster that no label names. The reference's dictionary has
             four (<s>, <pad>, </s>, <unk>), which act as permanent negatives.
@@ -39,6 +44,7 @@ class MusicHubertConfig(HubertConfig):
     feat_proj_dropout: float | int = 0.1
     layerdrop: float | int = 0.05
 
+    front_end_features: list[str] = field(default_factory=list)
     num_clusters: int | list[int] = 500
     num_reserved_classes: int = 4
     projection_dim: int = 256
@@ -55,6 +61,8 @@ class MusicHubertConfig(HubertConfig):
     codebook_hashes: list[str] = field(default_factory=list)
 
     def __post_init__(self, **kwargs):
+        if self.front_end_features:
+            self.conv_dim = [*self.conv_dim[:-1], spectral_width(self.front_end_features)]
         super().__post_init__(**kwargs)
         if not self.clusters_per_codebook or min(self.clusters_per_codebook) < 1:
             raise ValueError(f"num_clusters is {self.num_clusters}: give a positive number for each codebook")

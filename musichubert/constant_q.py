@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import torch
 
-from musichubert.errors import LabelError
+from .errors import LabelError
 
 SAMPLE_RATE = 16000
 CENTRE = 200  # the encoder's frame t sees the samples [320 t, 320 t + 400)

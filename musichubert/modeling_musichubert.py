@@ -21,6 +21,7 @@ from transformers.utils.generic import can_return_tuple
 from transformers.utils.output_capturing import capture_outputs
 
 from .configuration_musichubert import MusicHubertConfig
+from .spectral_front_end import SpectralFrontEnd
 
 
 @dataclass
@@ -109,6 +110,11 @@ class MusicHubertPreTrainedModel(HubertPreTrainedModel):
 
 class MusicHubertModel(MusicHubertPreTrainedModel, HubertModel):
     """The encoder: `HubertModel` with the steps that pre-training needs one by one."""
+
+    def __init__(self, config: MusicHubertConfig):
+        super().__init__(config)
+        if config.front_end_features:
+            self.feature_extractor = SpectralFrontEnd(config.front_end_features)
 
     def extract(self, input_values: torch.Tensor) -> torch.Tensor:
         """Waveforms (B, N) to convolutional features (B, T, channels)."""

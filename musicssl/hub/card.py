@@ -13,7 +13,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from safetensors import safe_open
 
 from musicssl.errors import UserError
-from musicssl.hub.card_text import CITATION, SUMMARIES, TEMPLATES
+from musicssl.hub.card_text import CITATION, STOCK_TYPES, SUMMARIES, TEMPLATES
 from musicssl.hub.ledger import Ledger
 from musicssl.hub.recipe_cards import write_recipe_cards
 
@@ -21,7 +21,8 @@ NUMBERS_FILE = "card_numbers.json"
 # Configuration fields and recipe keys that a card shows, with their names for the reader.
 MODEL_FIELDS = {
     "num_hidden_layers": "transformer layers", "hidden_size": "width", "num_attention_heads": "attention heads",
-    "sampling_rate": "sampling rate, Hz", "average_top_k_layers": "target layers", "ema_end_decay": "teacher's decay",
+    "front_end_features": "front end", "sampling_rate": "sampling rate, Hz",
+    "average_top_k_layers": "target layers", "ema_end_decay": "teacher's decay",
     "num_clusters": "clusters", "label_features": "labels from", "label_rate_hz": "label rate, Hz",
     "projection_dim": "label space", "auxiliary_dim": "auxiliary targets",
 }  # fmt: skip
@@ -82,7 +83,7 @@ def render(
         summary=SUMMARIES[family],
         package=family,
         model_id=model_id,
-        stock_type={"music2vec": "data2vec-audio", "musichubert": "hubert"}[family],
+        stock_type=None if config.get("front_end_features") else STOCK_TYPES[family],
         normalizes=bool((ledger.read("preprocessor_config.json") or {}).get("do_normalize")),
         model_table=_table([*_fields(ledger, "config.json", config, MODEL_FIELDS), *_parameters(ledger)]),
         training_table=_table([

@@ -17,6 +17,7 @@ SUMMARIES = {
     "musichubert": "A musicHuBERT encoder: HuBERT pre-training on music. It learns, without labels, to name the"
     " cluster that the sound of a masked frame belongs to.",
 }
+STOCK_TYPES = {"music2vec": "data2vec-audio", "musichubert": "hubert"}
 TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent), trim_blocks=True, lstrip_blocks=True,
     undefined=jinja2.StrictUndefined, keep_trailing_newline=True,

@@ -15,7 +15,15 @@ from musicssl.errors import UserError
 from musicssl.hub.fairseq import load_fairseq_weights
 from musicssl.hub.fairseq_names import architecture, to_fairseq
 from musicssl.hub.safe_pickle import read_checkpoint, state_dict_of
-from musicssl.hub.save import FAMILIES, Family, check_model_directory, load_whole, save_for_hub, save_stock
+from musicssl.hub.save import (
+    FAMILIES,
+    Family,
+    check_model_directory,
+    has_stock_form,
+    load_whole,
+    save_for_hub,
+    save_stock,
+)
 
 STOCK = {family.stock_config.model_type: (name, family) for name, family in FAMILIES.items()}
 TARGETS = ("ours", "stock", "fairseq")
@@ -119,6 +127,8 @@ def convert(source: str | Path, destination: str | Path, to: str = "ours", dtype
         state = model.state_dict() if dtype is None else {k: v.to(dtype) for k, v in model.state_dict().items()}
         save_stock(model, state, destination)
     else:
+        if not has_stock_form(model.config):
+            raise UserError(f"{source} has front_end_features: the reference has no such front end")
         if model.base_model is model:
             raise UserError(f"{source} is an encoder without pre-training head: the reference has no such checkpoint")
         destination.parent.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 
 config.json  model.safetensors  preprocessor_config.json     ours; the two .json name the code beside them
 configuration_*.py  modeling_*.py  feature_extraction_*.py    the code, for `trust_remote_code=True`
-stock/                                                       the encoder as data2vec-audio or hubert
+stock/                                                       the encoder as data2vec-audio or hubert, if it is one
 """
 
 import dataclasses
@@ -38,6 +38,7 @@ class Family:
         prefix: the start of its class names.
         stock_config, stock_model: the transformers classes its encoder inherits.
         do_normalize: whether the encoder takes waveforms of zero mean and unit variance.
+        needs: further modules of the package that the classes import.
     """
 
     package: object
@@ -45,15 +46,14 @@ class Family:
     stock_config: type[PreTrainedConfig]
     stock_model: type[PreTrainedModel]
     do_normalize: bool
+    needs: tuple[str, ...] = ()
 
     @property
     def code_files(self) -> list[Path]:
         """The files that define the classes; each imports only transformers, torch and its neighbours."""
-        return sorted(
-            path
-            for part in ("configuration", "modeling", "feature_extraction")
-            for path in Path(self.package.__file__).parent.glob(f"{part}_*.py")
-        )
+        folder = Path(self.package.__file__).parent
+        parts = ("configuration_*", "modeling_*", "feature_extraction_*", *self.needs)
+        return sorted(path for part in parts for path in folder.glob(f"{part}.py"))
 
     @property
     def auto_map(self) -> dict[str, str]:
@@ -70,8 +70,11 @@ class Family:
 
 FAMILIES = {
     "music2vec": Family(music2vec, "Music2Vec", Data2VecAudioConfig, Data2VecAudioModel, do_normalize=True),
-    "musichubert": Family(musichubert, "MusicHubert", HubertConfig, HubertModel, do_normalize=False),
-}
+    "musichubert": Family(
+        musichubert, "MusicHubert", HubertConfig, HubertModel, do_normalize=False,
+        needs=("spectral_front_end", "acoustic_features", "constant_q", "errors"),
+    ),
+}  # fmt: skip
 
 
 def family_of(config: PreTrainedConfig) -> Family:
@@ -128,14 +131,21 @@ def save_for_hub(
         )
     for path in family.code_files:
         shutil.copyfile(path, directory / path.name)
-    save_stock(model, state, directory / "stock", extractor)
+    if has_stock_form(model.config):
+        save_stock(model, state, directory / "stock", extractor)
 
 
 def save_stock(
     model: PreTrainedModel, state: dict[str, torch.Tensor], directory: Path,
     feature_extractor: Wav2Vec2FeatureExtractor | None = None,
 ) -> None:  # fmt: skip
-    """Write the encoder, with the tensors of `state`, as the transformers class that it inherits."""
+    """Write the encoder, with the tensors of `state`, as the transformers class that it inherits.
+
+    Raises:
+        UserError: that class has no such front end.
+    """
+    if not has_stock_form(model.config):
+        raise UserError("an encoder with front_end_features has no stock form: transformers has no such front end")
     family = family_of(model.config)
     prefix = "" if isinstance(model, family.stock_model) else f"{model.base_model_prefix}."
     config = stock_config(model.config)
@@ -148,6 +158,11 @@ def save_stock(
         sampling_rate=extractor.sampling_rate, do_normalize=extractor.do_normalize,
         return_attention_mask=extractor.return_attention_mask,
     ).save_pretrained(directory)  # fmt: skip
+
+
+def has_stock_form(config: PreTrainedConfig) -> bool:
+    """Whether transformers alone can load the encoder."""
+    return not getattr(config, "front_end_features", None)
 
 
 def stock_config(config: PreTrainedConfig) -> PreTrainedConfig:

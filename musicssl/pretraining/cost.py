@@ -47,6 +47,8 @@ def crop_cost(config: PreTrainedConfig, num_samples: int) -> UpdateCost:
     convolutions = [
         2 * kernel * channels[i] * channels[i + 1] * lengths[i] for i, kernel in enumerate(config.conv_kernel)
     ]
+    if getattr(config, "front_end_features", None):
+        convolutions = [0]
     projection = 2 * channels[-1] * width * frames
     # data2vec: `num_conv_pos_embeddings` blocks of kernel `conv_pos_kernel_size`; HuBERT: one of that many taps.
     is_data2vec = hasattr(config, "conv_pos_kernel_size")

@@ -31,6 +31,9 @@ def fit_front_end(model: PreTrainedModel, waveforms: torch.Tensor) -> None:
     encoder = model.base_model
     hidden = waveforms[:, None]
     for layer in encoder.feature_extractor.conv_layers:
+        if not hasattr(layer, "conv"):  # a filter bank has nothing to fit
+            hidden = layer(hidden)
+            continue
         convolved = layer.conv(hidden).transpose(1, 2)  # (B, T, c)
         normed = F.layer_norm(convolved, convolved.shape[-1:]).flatten(0, 1)
         gain = 1 / normed.std(dim=0).clamp(min=1e-3)
@@ -38,7 +41,10 @@ def fit_front_end(model: PreTrainedModel, waveforms: torch.Tensor) -> None:
         layer.layer_norm.bias.copy_(-gain * normed.mean(dim=0))
         hidden = layer(hidden)
     projection = encoder.feature_projection
-    _whiten(projection.projection, projection.layer_norm(hidden.transpose(1, 2)).flatten(0, 1))
+    frames = hidden.transpose(1, 2)
+    if projection.feat_proj_layer_norm:
+        frames = projection.layer_norm(frames)
+    _whiten(projection.projection, frames.flatten(0, 1))
 
 
 def _whiten(projection: nn.Linear, frames: torch.Tensor) -> None:

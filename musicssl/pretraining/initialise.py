@@ -32,6 +32,7 @@ ARCHITECTURE_KEYS = (
     "feat_extract_norm",
     "feat_extract_activation",
     "feat_proj_layer_norm",
+    "front_end_features",
     "conv_dim",
     "conv_kernel",
     "conv_stride",

@@ -20,7 +20,10 @@ from transformers import (
 )
 
 from music2vec import Music2VecForPreTraining, Music2VecForSequenceClassification, Music2VecModel
+from musichubert import MusicHubertConfig, MusicHubertForPreTraining
 from musicssl.errors import UserError
+from musicssl.hub.card import write_card
+from musicssl.hub.convert import convert
 from musicssl.hub.save import check_model_directory, feature_extractor_for, save_for_hub
 
 FAMILIES = ["music2vec", "musichubert"]
@@ -35,6 +38,17 @@ def published(tiny_models, tmp_path_factory) -> dict:
         trees[family] = tmp_path_factory.mktemp(family)
         save_for_hub(model, trees[family])
     return trees
+
+
+@pytest.fixture(scope="module")
+def spectral() -> MusicHubertForPreTraining:
+    """A tiny musicHuBERT that hears spectra."""
+    torch.manual_seed(0)
+    config = MusicHubertConfig(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, conv_dim=[16] * 7,
+        num_conv_pos_embedding_groups=4, num_conv_pos_embeddings=16, front_end_features=["logmel229", "cqt84"],
+    )  # fmt: skip
+    return MusicHubertForPreTraining(config).eval()
 
 
 @torch.no_grad()
@@ -76,7 +90,10 @@ for tree in sys.argv[2:]:
 """
 
 
-def test_without_the_package_remote_code_gives_the_same_features(tiny_models, published, tmp_path):
+def test_without_the_package_remote_code_gives_the_same_features(tiny_models, published, spectral, tmp_path):
+    models = {**tiny_models, "spectral": spectral}
+    published = {**published, "spectral": tmp_path / "spectral"}
+    save_for_hub(spectral, published["spectral"])
     np.save(tmp_path / "waveform.npy", WAVEFORM.numpy())
     command = [
         sys.executable,
@@ -89,10 +106,20 @@ def test_without_the_package_remote_code_gives_the_same_features(tiny_models, pu
     finished = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr
     for family, tree in published.items():
-        assert np.array_equal(np.load(tree / "remote.npy"), features(tiny_models[family].base_model).numpy())
-        extractor = feature_extractor_for(tiny_models[family].config)
+        assert np.array_equal(np.load(tree / "remote.npy"), features(models[family].base_model).numpy())
+        extractor = feature_extractor_for(models[family].config)
         here = extractor(WAVEFORM[0].numpy(), sampling_rate=16000)["input_values"][0]
         assert np.array_equal(np.load(tree / "input.npy"), here)
+
+
+def test_spectra_for_convolutions_have_no_stock_form(spectral, tmp_path):
+    save_for_hub(spectral, tmp_path / "tree")
+    assert not (tmp_path / "tree" / "stock").exists()
+    write_card(tmp_path / "tree", model_id="someone/spectral")
+    assert 'subfolder="stock"' not in (tmp_path / "tree" / "README.md").read_text()
+    for form in ("stock", "fairseq"):
+        with pytest.raises(UserError, match="front_end_features"):
+            convert(tmp_path / "tree", tmp_path / f"{form}.pt", to=form)
 
 
 @pytest.mark.parametrize("level", [1.0, 1e-2, 1e-3])

@@ -1,0 +1,54 @@
+"""Spectra in the place of the convolutions: MelHuBERT's front end (Lin et al. 2022), here of any acoustic feature.
+
+Seven convolutions over samples take most of a small encoder's arithmetic and most of its training to find what a
+filter bank knows. Frames stay 20 ms apart and see the same samples, so masks, labels and probes do not change.
+
+Shapes: B clips, N samples, T frames (320 samples apart), c values of all spectra together.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from .acoustic_features import FeatureRecipe, feature_recipe
+
+SMALLEST_MAGNITUDE = 1e-4  # of a constant-Q bin under the logarithm: 80 dB below a bin of 1
+ENCODER_RATE_HZ = 50
+
+
+class SpectralLayer(nn.Module):
+    """Waveforms (B, 1, N) to spectra (B, c, T), on a logarithmic scale; it has nothing to learn."""
+
+    def __init__(self, names: Sequence[str]):
+        super().__init__()
+        self.recipes = [feature_recipe(name) for name in names]
+
+    @torch.no_grad()
+    def forward(self, waveforms: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(waveforms.device.type, enabled=False):
+            spectra = [_frames(recipe, waveforms[:, 0].float()) for recipe in self.recipes]
+        return torch.cat(spectra, dim=-1).transpose(1, 2).to(waveforms.dtype)
+
+
+class SpectralFrontEnd(nn.Module):
+    """Shaped like the convolutional front end of transformers, which it replaces: a stack of one layer."""
+
+    def __init__(self, names: Sequence[str]):
+        super().__init__()
+        self.conv_layers = nn.ModuleList([SpectralLayer(names)])
+
+    def forward(self, input_values: torch.Tensor) -> torch.Tensor:
+        """Waveforms (B, N) to spectra (B, c, T)."""
+        return self.conv_layers[0](input_values[:, None])
+
+
+def spectral_width(names: Sequence[str]) -> int:
+    """c of these features together."""
+    return sum(feature_recipe(name).dimension for name in names)
+
+
+def _frames(recipe: FeatureRecipe, waveforms: torch.Tensor) -> torch.Tensor:
+    """(B, N) -> (B, T, values): at the encoder's rate, constant-Q magnitudes as logarithms like the mel spectrum."""
+    values = recipe.compute(waveforms)[:, :: round(recipe.rate_hz / ENCODER_RATE_HZ)]
+    return values.clamp_min(SMALLEST_MAGNITUDE).log() if recipe.name.startswith("cqt") else values
