@@ -162,7 +162,8 @@ class MusicHubertForPreTraining(MusicHubertPreTrainedModel):
 
         Args:
             input_values: waveforms (B, N).
-            mask_time_indices: bool (B, T), True where the input is the mask embedding.
+            mask_time_indices: bool (B, T), True where the input is the mask embedding; or (R * B, T), R masks of each
+                clip in turn, which share the front end.
             labels: int64 (B, T) or (B, C, T), cluster indices from 0. Frames without a label, or labels without a
                 frame, are cut off at the end.
             auxiliary_targets: (B, T, auxiliary_dim), needed when the model has an auxiliary head.
@@ -179,12 +180,14 @@ class MusicHubertForPreTraining(MusicHubertPreTrainedModel):
         features = self.hubert.extract(input_values)
         frames = min(features.shape[1], labels.shape[-1])
         features = _ScaleGradient.apply(features[:, :frames], config.feature_gradient_scale)
+        masks_per_clip = len(mask_time_indices) // len(input_values)
+        features, labels = (tensor.repeat_interleave(masks_per_clip, dim=0) for tensor in (features, labels))
         mask = mask_time_indices[:, :frames]
         if auxiliary_targets is not None:
             auxiliary_targets = auxiliary_targets[:, :frames].float()
             if config.normalize_auxiliary:
                 auxiliary_targets = F.layer_norm(auxiliary_targets, auxiliary_targets.shape[1:])
-            auxiliary_targets = auxiliary_targets.flatten(0, 1)
+            auxiliary_targets = auxiliary_targets.repeat_interleave(masks_per_clip, dim=0).flatten(0, 1)
         # (C, B * T), shifted past the reserved classes
         classes = labels[..., :frames].transpose(0, 1).flatten(1) + config.num_reserved_classes
         masked = mask.flatten().nonzero().squeeze(-1)

@@ -69,7 +69,9 @@ class Family:
 
 
 FAMILIES = {
-    "music2vec": Family(music2vec, "Music2Vec", Data2VecAudioConfig, Data2VecAudioModel, do_normalize=True),
+    "music2vec": Family(
+        music2vec, "Music2Vec", Data2VecAudioConfig, Data2VecAudioModel, do_normalize=True, needs=("visible_frames",)
+    ),
     "musichubert": Family(
         musichubert, "MusicHubert", HubertConfig, HubertModel, do_normalize=False,
         needs=("spectral_front_end", "acoustic_features", "constant_q", "errors"),

@@ -58,6 +58,8 @@ class MaskArguments:
     mask_probability: float = _flag("share of frames that spans would cover without overlap", 0.65)
     mask_span: int = _flag("frames per masked span", 10)
     min_mask_spans: int = _flag("spans per clip at least", 1)
+    # data2vec 2.0's idea (arXiv:2212.07525); the reference has one.
+    masks_per_clip: int = _flag("masks of each crop that share the front end and the teacher's pass", 1)
     # require_same_masks of the reference: it lowers the realised fraction, more so for short crops and large groups.
     equal_mask_counts: bool = _flag("trim all clips of a micro-batch to the same number of masked frames", True)
 

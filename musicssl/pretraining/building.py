@@ -97,6 +97,8 @@ def build_config(arguments: Arguments, label_settings: dict[str, Any] | None = N
         config = config_class(**settings, apply_spec_augment=False)
     except Exception as error:  # the strict configuration classes raise errors of their own
         raise UserError(f"--model_config: {' '.join(str(error).split())}") from error
+    if getattr(config, "drop_masked_frames", False) and not arguments.equal_mask_counts:
+        raise UserError("--model_config drop_masked_frames=true needs --equal_mask_counts true: rectangular batches")
     has_convolutions = not getattr(config, "front_end_features", None)
     if arguments.data_dependent_init and has_convolutions and config.feat_extract_norm != "layer":
         raise UserError("--data_dependent_init fits layer norms: add --model_config feat_extract_norm=layer")

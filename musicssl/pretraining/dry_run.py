@@ -8,7 +8,7 @@ from accelerate import Accelerator
 
 from musicssl.pretraining.arguments import Arguments
 from musicssl.pretraining.building import MODELS, build_config, check_crop
-from musicssl.pretraining.cost import count_parameters, crop_cost, estimate_memory_bytes, measure_peak_flops
+from musicssl.pretraining.cost import count_parameters, estimate_memory_bytes, measure_peak_flops, training_cost
 from musicssl.pretraining.geometry import BatchGeometry, derive_geometry, wanted_clips_per_update
 from musicssl.pretraining.micro_batch import largest_by_estimate
 
@@ -103,7 +103,7 @@ def plan_run(arguments: Arguments, accelerator: Accelerator, peak_flops: float) 
     wanted = wanted_clips_per_update(arguments)
     fits = largest_by_estimate(arguments, accelerator, model, max(1, wanted // accelerator.num_processes))
     geometry = derive_geometry(arguments, accelerator.num_processes, fits)
-    flops = crop_cost(config, num_samples).training_flops * geometry.clips_per_update
+    flops = training_cost(config, num_samples, arguments) * geometry.clips_per_update
     parameters = count_parameters(model)
     return Plan(
         arguments.recipe_name or arguments.model,

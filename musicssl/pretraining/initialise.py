@@ -43,7 +43,7 @@ ARCHITECTURE_KEYS = (
     "do_stable_layer_norm",
 )
 # Parts that only pre-training has, so an encoder's checkpoint may lack them.
-PRETRAINING_PARTS = ("teacher.", "final_proj.", "heads.", "auxiliary_head.")
+PRETRAINING_PARTS = ("teacher.", "final_proj.", "heads.", "auxiliary_head.", "decoder.")
 
 
 def published_architecture(source: str, model: str) -> dict[str, Any]:

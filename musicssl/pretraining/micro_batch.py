@@ -8,6 +8,7 @@ from transformers import PreTrainedModel
 from musicssl.pretraining.arguments import Arguments
 from musicssl.pretraining.cost import count_parameters, estimate_memory_bytes
 from musicssl.pretraining.geometry import BatchGeometry, derive_geometry, wanted_clips_per_update
+from musicssl.pretraining.masking import span_mask
 
 # Without an accelerator's hard limit, stay well below what a laptop has.
 CPU_MEMORY_BYTES = 4e9
@@ -38,8 +39,9 @@ def largest_by_estimate(
     parameters = count_parameters(model)
 
     def memory(clips: int) -> float:
+        passes = clips * arguments.masks_per_clip
         return estimate_memory_bytes(
-            model.config, parameters, num_samples, clips, half, arguments.gradient_checkpointing
+            model.config, parameters, num_samples, passes, half, arguments.gradient_checkpointing
         )
 
     per_clip = memory(1) - memory(0)
@@ -58,8 +60,11 @@ def _largest_on_gpu(arguments: Arguments, accelerator: Accelerator, model: PreTr
     def try_pass(clips: int) -> int:
         inputs = {
             "input_values": torch.randn(clips, num_samples, device=accelerator.device),
-            "mask_time_indices": torch.ones(clips, frames, dtype=torch.bool, device=accelerator.device),
-        }
+            "mask_time_indices": span_mask(
+                clips * arguments.masks_per_clip, frames, arguments.mask_probability, arguments.mask_span,
+                arguments.min_mask_spans, torch.Generator().manual_seed(0),
+            ).to(accelerator.device),
+        }  # fmt: skip
         if arguments.model == "musichubert":
             codebooks = len(model.config.clusters_per_codebook)
             inputs["labels"] = torch.zeros(clips, codebooks, frames, dtype=torch.int64, device=accelerator.device)

@@ -54,12 +54,12 @@ class _MaskedPrediction:
         return {"input_values": waveforms, "mask_time_indices": self.mask(waveforms, generator)}
 
     def mask(self, waveforms: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Bool (B, T) on the device."""
+        """Bool (B * masks per clip, T) on the device."""
         clips, samples = waveforms.shape
         frames = int(self.model._get_feat_extract_output_lengths(samples))
         arguments = self.arguments
         mask = span_mask(
-            clips,
+            clips * arguments.masks_per_clip,
             frames,
             arguments.mask_probability,
             arguments.mask_span,

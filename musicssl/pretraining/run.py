@@ -15,7 +15,7 @@ from musicssl.audio.sources import Source, parse_sources
 from musicssl.errors import UserError
 from musicssl.pretraining import building, checkpoint, saving
 from musicssl.pretraining.arguments import Arguments
-from musicssl.pretraining.cost import crop_cost, measure_peak_flops
+from musicssl.pretraining.cost import measure_peak_flops, training_cost
 from musicssl.pretraining.cpu_kernels import keep_freed_memory, use_cpu_kernels
 from musicssl.pretraining.data_dependent_init import fit_front_end
 from musicssl.pretraining.environment import write_environment
@@ -105,7 +105,7 @@ def _build(
     geometry = choose_geometry(arguments, accelerator, model)
     peak_flops = measure_peak_flops(accelerator.device, _compute_dtype(accelerator))
     num_samples = round(arguments.crop_seconds * config.sampling_rate)
-    flops = crop_cost(config, num_samples).training_flops * geometry.clips_per_update
+    flops = training_cost(config, num_samples, arguments) * geometry.clips_per_update
 
     state = checkpoint.read_state(source) if source else {}
     if accelerator.is_main_process:

@@ -24,6 +24,7 @@ POSITIVE = (
     "buffer_clips",
     "max_nonfinite_updates",
     "divergence_updates",
+    "masks_per_clip",
     "kmeans_iterations",
     "kmeans_restarts",
 )

@@ -204,3 +204,20 @@ def test_unmasked_weight_does_nothing_where_everything_is_masked():
     expected = model(waveform, torch.ones_like(mask), labels).loss
     model.config.unmasked_weight = 1.0
     assert model(waveform, torch.ones_like(mask), labels).loss == expected
+
+
+def test_masks_of_a_clip_share_its_front_end():
+    model = make_model(num_clusters=[11, 11], auxiliary_dim=5, unmasked_weight=1.0)
+    waveforms, mask, labels = make_batch(codebooks=2)
+    masks = torch.stack([mask, ~mask], dim=1).flatten(0, 1)
+    auxiliary = torch.randn(BATCH, FRAMES, 5)
+    passes = []
+    model.hubert.feature_extractor.conv_layers[0].register_forward_hook(
+        lambda module, args, output: passes.append(len(output))
+    )
+    together = model(waveforms, masks, labels, auxiliary)
+    assert passes == [BATCH]
+    twice = [tensor.repeat_interleave(2, dim=0) for tensor in (waveforms, labels, auxiliary)]
+    repeated = model(twice[0], masks, twice[1], twice[2])
+    torch.testing.assert_close(together.loss, repeated.loss)
+    assert together.num_masked_frames == BATCH * FRAMES
