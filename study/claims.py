@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from musicssl.probing.encoders import RANDOM_PREFIX
 from study.measurements import Study, difference
-from study.plan import MUSIC2VEC, MUSICHUBERT, REMEDIES, SMALL
+from study.plan import CONVOLUTIONS, MUSIC2VEC, MUSICHUBERT, REMEDIES, SMALL
 
 STATISTICS = ("mfcc", "logmel", "chroma")
 HARMONY = ("pitch_class", "key")
@@ -30,6 +30,8 @@ class Answer:
 
 def control_of(arm: str) -> str:
     """The same network with random weights."""
+    if arm == CONVOLUTIONS:
+        return RANDOM_PREFIX + arm
     return RANDOM_PREFIX + (SMALL if arm.startswith(SMALL) else arm.split("_")[0])
 
 

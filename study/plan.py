@@ -20,17 +20,18 @@ from musicssl.probing.handmade import HANDMADE
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 MUSIC2VEC = ("music2vec", *(f"music2vec_{change}" for change in (
-    "prob50", "prob80", "span5", "span15", "target4", "crop2s", "updates4k",
+    "prob50", "prob80", "span5", "span15", "target4", "crop2s", "updates4k", "masks4", "dropped",
 )))  # fmt: skip
-MUSICHUBERT = ("musichubert", "musichubert_mfcc60", "musichubert_k400", "musichubert_iter2")
+CONVOLUTIONS = "musichubert_convolutions"
+MUSICHUBERT = ("musichubert", CONVOLUTIONS, "musichubert_mfcc60", "musichubert_k400", "musichubert_iter2")
 REMEDIES = tuple(f"musichubert_{target}" for target in ("chroma", "cqt", "logmel_chroma", "cqt_regression"))
 SMALL = "musichubert_small"
 SMALL_CHOICES = tuple(f"{SMALL}_{choice}" for choice in (
-    "learned_filters", "low_rate", "masked_only", "random_start",
+    "masked_only", "mel_only", "mfcc", "no_regression", "random_start",
 ))  # fmt: skip
 TRAINED = (*MUSIC2VEC, *MUSICHUBERT, *REMEDIES, SMALL, *SMALL_CHOICES)
 # The same networks, never trained; arms that share an architecture share one.
-CONTROLS = (*(RANDOM_PREFIX + name for name in ("music2vec", "musichubert", SMALL)), *HANDMADE)
+CONTROLS = (*(RANDOM_PREFIX + name for name in ("music2vec", "musichubert", CONVOLUTIONS, SMALL)), *HANDMADE)
 ARMS = (*CONTROLS, *TRAINED)
 QUICK_ARMS = (*CONTROLS, "music2vec", "musichubert", "musichubert_cqt", SMALL)
 # Arms whose checkpoints are probed on the way, for the curve of score against hours of audio.
@@ -38,7 +39,7 @@ CURVES = ("musichubert", "musichubert_cqt", SMALL)
 CHECKPOINTS = 4
 
 # About what two CPU cores do with the study's models; it only decides how many updates fit in --budget_minutes.
-UPDATES_PER_MINUTE = 140
+AUDIO_SECONDS_PER_MINUTE = 6000
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,10 @@ def make_plan(
             raise UserError(f"--arms {arm}: choose among {', '.join(ARMS)}")
     recipes = {arm: _parse(arm, train_data, output_dir) for arm in arms if arm not in HANDMADE}
     probes = len(arms) + curves * (CHECKPOINTS - 1) * sum(arm in CURVES for arm in arms)
-    updates = sum(recipes[arm].max_updates for arm in arms if arm in TRAINED)
-    share = update_share(seeds * updates, seeds * probes * probe_minutes, budget_minutes)
+    audio_seconds = sum(
+        recipes[arm].max_updates * recipes[arm].audio_seconds_per_update for arm in arms if arm in TRAINED
+    )
+    share = update_share(seeds * audio_seconds, seeds * probes * probe_minutes, budget_minutes)
     data = data_identity(train_data)
     trials = []
     for seed in range(1, seeds + 1):
@@ -106,14 +109,14 @@ def make_plan(
     return trials
 
 
-def update_share(updates: int, probing_minutes: float, budget_minutes: float) -> float:
-    """By what to multiply every recipe's updates, `updates` in all, so that they take what probing leaves."""
+def update_share(audio_seconds: float, probing_minutes: float, budget_minutes: float) -> float:
+    """By what to multiply every recipe's updates, so that hearing `audio_seconds` in all takes what probing leaves."""
     if budget_minutes <= probing_minutes:
         raise UserError(
             f"--budget_minutes {budget_minutes:g}: probing alone takes {probing_minutes:.0f} minutes; give more, "
             "or fewer --arms or --seeds"
         )
-    return (budget_minutes - probing_minutes) * UPDATES_PER_MINUTE / max(updates, 1)
+    return (budget_minutes - probing_minutes) * AUDIO_SECONDS_PER_MINUTE / max(audio_seconds, 1)
 
 
 def scaled(arguments: Arguments, share: float) -> Arguments:

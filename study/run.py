@@ -6,11 +6,12 @@ python -m study.report --results runs/study --document docs/study.md
 """
 
 import argparse
+import os
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from accelerate import PartialState
 
 from musicssl.errors import UserError, run_as_command
@@ -19,8 +20,9 @@ from musicssl.probing.protocol import ProbeSettings
 from musicssl.probing.store import write_json
 from musicssl.probing.table import markdown
 from study import tasks as study_tasks
+from study.jobs import Jobs
 from study.plan import ARMS, QUICK_ARMS, Trial, make_plan
-from study.trial import average_score, carry_out
+from study.trial import average_score
 
 BUDGET_MINUTES, PROBE_MINUTES = 360, 5.0
 QUICK_BUDGET_MINUTES, QUICK_PROBE_MINUTES, QUICK_PROBE_CLIPS = 15, 0.8, 150
@@ -37,6 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="few arms, tasks and updates: about 15 minutes")
     parser.add_argument("--budget_minutes", type=float, help="scales the updates of all runs; default: 360")
     parser.add_argument("--seeds", type=int, default=1, help="pre-trainings of each arm")
+    parser.add_argument("--jobs", type=int, help="trials at once, which share the cores; default: one per core")
     parser.add_argument("--arms", nargs="+", metavar="ARM", help=f"among {', '.join(ARMS)}; default: all")
     parser.add_argument("--tasks", nargs="+", metavar="FOLDER/COLUMN[:TYPE]", help="below --probe_data")
     parser.add_argument("--probe_clips", type=int, help="of each split at most; default: all, with --quick 150")
@@ -60,7 +63,7 @@ def main(command_line: Sequence[str] | None = None) -> None:
     trials = make_plan(arms, parsed.seeds, parsed.train_data, parsed.output_dir, budget, probe_minutes, curves)
     specifications = parsed.tasks or (study_tasks.QUICK if parsed.quick else study_tasks.DEFAULT)
     clips = parsed.probe_clips or (QUICK_PROBE_CLIPS if parsed.quick else None)
-    tasks = study_tasks.study_tasks(parsed.probe_data, tuple(specifications), clips, parsed.data_root)
+    tasks = study_tasks.Tasks(parsed.probe_data, tuple(specifications), clips, parsed.data_root)
     settings = ProbeSettings(
         extraction=ExtractionSettings(parsed.output_dir / "features", device=PartialState().device),
         learning_rates=tuple(parsed.head_learning_rates),
@@ -69,18 +72,19 @@ def main(command_line: Sequence[str] | None = None) -> None:
         head_device=PartialState().device,
     )
     parsed.output_dir.mkdir(parents=True, exist_ok=True)
-    write_index(trials, [task.name for task, _ in tasks[0]], parsed.output_dir)
-    states = dict.fromkeys(trials_named(trials), "waiting")
-    for name, trial in trials_named(trials).items():
-        states[name] = "running"
+    write_index(trials, [task.name for task, _ in tasks.load()[0]], parsed.output_dir)
+    named = trials_named(trials)
+    states = dict.fromkeys(named, "waiting")
+    jobs = Jobs(parsed.jobs or default_jobs(), parsed.output_dir / "logs", tasks, settings, curves)
+    for name, state in jobs.run(named):
+        states[name] = state
         print(f"\n{progress_table(trials, states)}\n", flush=True)
-        started = time.monotonic()
-        try:
-            carry_out(trial, tasks, settings, curves)
-            states[name] = f"done, {(time.monotonic() - started) / 60:.1f} min"
-        except UserError as error:
-            states[name] = f"failed: {error}"
-    print(f"\n{progress_table(trials, states)}\n\npython -m study.report --results {parsed.output_dir}")
+    print(f"python -m study.report --results {parsed.output_dir}")
+
+
+def default_jobs() -> int:
+    """Networks as small as these use one core best; a GPU is not shared."""
+    return 1 if torch.accelerator.is_available() else os.cpu_count() or 1
 
 
 def trials_named(trials: Sequence[Trial]) -> dict[str, Trial]:

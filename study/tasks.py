@@ -1,7 +1,7 @@
 """What the study probes: labels of audiofolders, and the 13 tasks where their data sets are there."""
 
 import hashlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from musicssl.errors import UserError
@@ -10,35 +10,51 @@ from musicssl.probing.custom_task import custom_task
 from musicssl.probing.tasks.base import SPLITS, Task, TaskData
 
 # FOLDER/COLUMN[:TYPE] below --probe_data.
-QUICK = ("notes/pitch", "notes/pitch_class", "technique/technique", "artist/artist", "percussion/percussion")
-DEFAULT = (*QUICK, "notes/instrument_family", "speaker/speaker", "piano/key:key", "piano/beat_times:beat")
+QUICK = (
+    "notes/pitch", "notes/pitch_class", "technique/technique", "artist/artist", "percussion/percussion",
+    "piano/key:key",
+)  # fmt: skip
+DEFAULT = (*QUICK, "notes/instrument_family", "speaker/speaker", "piano/beat_times:beat")
 
 
-def study_tasks(
-    probe_data: Path, specifications: tuple[str, ...], clips_per_split: int | None, data_root: Path | None
-) -> tuple[list[tuple[Task, TaskData]], dict[str, str]]:
-    """The tasks with their examples, and for those of the 13 that cannot be loaded from `data_root`, why.
+@dataclass(frozen=True)
+class Tasks:
+    """What to probe, in a form that travels to another process.
 
-    Args:
+    Attributes:
+        specifications: FOLDER/COLUMN[:TYPE] each, with FOLDER below `probe_data`.
         clips_per_split: keep so many examples of each split at most; the same clips for all labels of a folder.
-
-    Raises:
-        UserError: a folder or column that is not there.
+        data_root: where the data sets of the 13 tasks are looked for; None leaves them out.
     """
-    tasks = []
-    for specification in specifications:
+
+    probe_data: Path
+    specifications: tuple[str, ...]
+    clips_per_split: int | None = None
+    data_root: Path | None = None
+
+    def load(self) -> tuple[list[tuple[Task, TaskData]], dict[str, str]]:
+        """The tasks with their examples, and for those of the 13 that cannot be loaded from `data_root`, why.
+
+        Raises:
+            UserError: a folder or column that is not there.
+        """
+        tasks = [self._load(specification) for specification in self.specifications]
+        errors = {}
+        if self.data_root is not None:
+            published, errors = load_tasks(select_tasks("all"), self.data_root, allow_partial=True)
+            tasks += published
+        return [(task, _thinned(data, self.clips_per_split)) for task, data in tasks], errors
+
+    def _load(self, specification: str) -> tuple[Task, TaskData]:
         path, _, kind = specification.partition(":")
         folder, slash, column = path.rpartition("/")
-        if not slash or not (probe_data / folder).is_dir():
-            raise UserError(f"--tasks {specification}: give FOLDER/COLUMN[:TYPE], with FOLDER below {probe_data}")
-        source = str(probe_data / folder)
+        if not slash or not (self.probe_data / folder).is_dir():
+            raise UserError(
+                f"--tasks {specification}: give FOLDER/COLUMN[:TYPE], with FOLDER below {self.probe_data}"
+            )
+        source = str(self.probe_data / folder)
         task = custom_task(source, column, kind or "multiclass")
-        tasks.append((task, task.load(Path(source))))
-    errors = {}
-    if data_root is not None:
-        published, errors = load_tasks(select_tasks("all"), data_root, allow_partial=True)
-        tasks += published
-    return [(task, _thinned(data, clips_per_split)) for task, data in tasks], errors
+        return task, task.load(Path(source))
 
 
 def _thinned(data: TaskData, clips_per_split: int | None) -> TaskData:

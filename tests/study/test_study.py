@@ -66,16 +66,17 @@ def test_study_runs_is_cached_and_fills_its_document(music, tiny_recipes, tmp_pa
     arms = ["mfcc", "chroma", "random:musichubert", "musichubert", "musichubert_k400", "musichubert_small"]
     results = tmp_path / "results"
     probes = len(arms) + 2 * (plan.CHECKPOINTS - 1)
-    budget_minutes = PROBE_MINUTES * probes + 3 * 4.1 / plan.UPDATES_PER_MINUTE  # four updates of three models
+    # Four updates of 2 s of three models.
+    budget_minutes = PROBE_MINUTES * probes + 3 * 4.1 * 2 / plan.AUDIO_SECONDS_PER_MINUTE
     command = [
         "--train_data", str(music / "pretrain"), "--probe_data", str(music / "probe"), "--output_dir", str(results),
         "--arms", *arms, "--tasks", "notes/instrument", "notes/pitch_class", "--budget_minutes",
         str(budget_minutes), "--head_seeds", "2", "--head_epochs", "2", "--head_learning_rates", "5e-3",
-        "--probe_clips", "12",
+        "--probe_clips", "12", "--jobs", "1",
     ]  # fmt: skip
     assert run_as_command(run, command) == 0
     printed = capsys.readouterr().out
-    assert printed.count("running") == len(arms) and "failed" not in printed
+    assert printed.rstrip().rpartition("\n\n")[0].count("done, ") >= len(arms) and "failed" not in printed
     finished = {path: path.stat().st_mtime_ns for path in results.glob("*/model.safetensors")}
     assert len(finished) == 3
 
@@ -111,6 +112,21 @@ def test_study_runs_is_cached_and_fills_its_document(music, tiny_recipes, tmp_pa
     )
 
 
+def test_trials_in_processes_of_their_own_give_the_same_scores(music, tmp_path, capsys):
+    command = [
+        "--train_data", str(music / "pretrain"), "--probe_data", str(music / "probe"), "--arms", "mfcc", "chroma",
+        "--tasks", "notes/pitch_class", "--budget_minutes", "60", "--head_seeds", "1", "--head_epochs", "2",
+    ]  # fmt: skip
+    scores = []
+    for jobs in ("1", "2"):
+        results = tmp_path / jobs
+        assert run_as_command(run, [*command, "--jobs", jobs, "--output_dir", str(results)]) == 0
+        study = load_study(results)
+        scores.append([measured.average(study.tasks) for measured in study.arms.values()])
+    assert scores[0] == scores[1] and "failed" not in capsys.readouterr().out
+    assert {path.stem for path in (tmp_path / "2" / "logs").iterdir()} == {"mfcc, seed 1", "chroma, seed 1"}
+
+
 @pytest.mark.parametrize("arm", [arm for arm in plan.TRAINED if arm not in ("music2vec", "musichubert", plan.SMALL)])
 def test_ablation_changes_one_thing(arm):
     base = plan.SMALL if arm.startswith(plan.SMALL) else arm.split("_")[0]
@@ -129,7 +145,7 @@ def test_plan_fits_the_budget_and_names_runs_by_what_they_depend_on(music, tmp_p
     assert not {trial.folder for trial in large if trial.trains} & folders
     updates = {trial.arm: trial.arguments.max_updates for trial in small if trial.trains}
     assert updates["music2vec_updates4k"] == pytest.approx(2 * updates["music2vec"], abs=1)
-    training = 2 * sum(updates.values()) / plan.UPDATES_PER_MINUTE
+    training = 2 * 16 * sum(updates.values()) / plan.AUDIO_SECONDS_PER_MINUTE
     assert 150 < training < 600
     iterations = [trial for trial in small if trial.arm == "musichubert_iter2"][0].arguments.iterations
     assert sum(json.loads(each)["updates"] for each in iterations) == pytest.approx(updates["musichubert"], abs=1)

@@ -1,0 +1,118 @@
+"""What the options that save arithmetic bring: a training step with each beside one without.
+
+    python benchmarks/options.py [--sizes tiny base] [--clips 4] [--repeats 3] [--threads N] [--quick] [--out FILE]
+
+`masks_per_clip` draws several masks of a crop; its steps are longer but hold more predictions, so what counts is
+`masked frames a second`. `drop_masked_frames` computes the student's visible frames only. `front_end_features` has
+spectra in the place of the convolutions. Quality is measured by the study (docs/study.md).
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict
+
+import torch
+from in_process import InProcess
+from side_by_side import benchmark_parser, side_by_side, table, write_json
+from training_step import MASK, NUM_CLUSTERS, SIZES, TOP_K
+
+from music2vec import Music2VecConfig, Music2VecForPreTraining
+from musichubert import MusicHubertConfig, MusicHubertForPreTraining
+from musicssl.pretraining.cost import frames_per_crop
+from musicssl.pretraining.cpu_kernels import keep_freed_memory, use_cpu_kernels
+from musicssl.pretraining.masking import span_mask
+from musicssl.pretraining.optimizer import make_optimizer
+
+SECONDS = 5.0
+# Option -> (model, settings of its configuration, masks of each crop)
+OPTIONS = {
+    "music2vec": ("music2vec", {}, 1),
+    "music2vec, masks_per_clip 2": ("music2vec", {}, 2),
+    "music2vec, masks_per_clip 4": ("music2vec", {}, 4),
+    "music2vec, drop_masked_frames": ("music2vec", {"drop_masked_frames": True}, 1),
+    "musichubert": ("musichubert", {}, 1),
+    "musichubert, front_end_features logmel229": ("musichubert", {"front_end_features": ["logmel229"]}, 1),
+}
+
+
+def build_step(option: str, size: str, clips: int) -> Callable[[], object]:
+    """One optimiser update with an option, ready to be called again and again."""
+    torch.manual_seed(0)
+    model, settings, masks_per_clip = OPTIONS[option]
+    settings = {**SIZES[size], **settings, "layerdrop": 0.0}
+    if model == "music2vec":
+        network = Music2VecForPreTraining(Music2VecConfig(**settings, average_top_k_layers=TOP_K[size]))
+    else:
+        network = MusicHubertForPreTraining(MusicHubertConfig(**settings, num_clusters=NUM_CLUSTERS))
+    batch = inputs(option, clips)
+    keep_freed_memory()
+    use_cpu_kernels(network.train())
+    optimizer = make_optimizer(network, learning_rate=1e-5)
+
+    def step() -> None:
+        if model == "music2vec":
+            network.update_teacher(1000)
+        network(**batch).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
+
+
+def inputs(option: str, clips: int) -> dict[str, torch.Tensor]:
+    """Noise, its masks and, for musicHuBERT, labels: the same for every option of a model."""
+    model, _, masks_per_clip = OPTIONS[option]
+    generator, samples = torch.Generator().manual_seed(0), round(SECONDS * 16000)
+    frames = frames_per_crop(MusicHubertConfig(), samples)[-1]
+    batch = {
+        "input_values": torch.randn(clips, samples, generator=generator),
+        "mask_time_indices": span_mask(clips * masks_per_clip, frames, *MASK[model], generator),
+    }
+    if model == "musichubert":
+        batch["labels"] = torch.randint(0, NUM_CLUSTERS, (clips, frames), generator=generator)
+    return batch
+
+
+def compare(model: str, size: str, clips: int, threads: int, repeats: int) -> list[dict[str, object]]:
+    """One row per option of a model, the plain one first."""
+    options = [option for option, (of_model, _, _) in OPTIONS.items() if of_model == model]
+    processes = {option: InProcess(build_step, option, size, clips, threads=threads) for option in options}
+    timings = side_by_side(processes, model, repeats)
+    for process in processes.values():
+        process.close()
+    rows = []
+    for timing in timings:
+        masked = int(inputs(timing.name, clips)["mask_time_indices"].sum())
+        rows.append({
+            "option": timing.name, "size": size, **asdict(timing),
+            "steps": timing.ratio_to_reference, "masked_frames_per_second": masked / timing.median_seconds,
+        })  # fmt: skip
+    for row in rows:
+        row["masked_frames"] = row["masked_frames_per_second"] / rows[0]["masked_frames_per_second"]
+    return rows
+
+
+COLUMNS = {
+    "option": "option", "size": "size", "median_seconds": "s/step", "min_seconds": "min", "max_seconds": "max",
+    "steps": "steps a second, times", "masked_frames": "masked frames a second, times",
+}  # fmt: skip
+
+
+def main() -> None:
+    parser = benchmark_parser(__doc__.splitlines()[0], "options")
+    parser.add_argument("--sizes", nargs="+", default=["tiny", "base"], choices=list(SIZES))
+    parser.add_argument("--clips", type=int, default=4, help="5-s crops per step")
+    parser.add_argument("--repeats", type=int, default=3)
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.sizes, arguments.clips, arguments.repeats = ["tiny"], 2, 1
+    rows = []
+    for size in arguments.sizes:
+        for model in MASK:
+            rows += compare(model, size, arguments.clips, arguments.threads, arguments.repeats)
+    print(table(list(COLUMNS.values()), [[row[key] for key in COLUMNS] for row in rows]))
+    write_json(arguments.out, "options", rows)
+    print(f"written to {arguments.out}")
+
+
+if __name__ == "__main__":
+    main()
