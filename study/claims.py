@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from musicssl.probing.encoders import RANDOM_PREFIX
 from study.measurements import Study, difference
-from study.plan import CONVOLUTIONS, MUSIC2VEC, MUSICHUBERT, REMEDIES, SMALL
+from study.plan import MEL, MUSIC2VEC, MUSICHUBERT, REMEDIES, SMALL
 
 STATISTICS = ("mfcc", "logmel", "chroma")
 HARMONY = ("pitch_class", "key")
@@ -30,9 +30,8 @@ class Answer:
 
 def control_of(arm: str) -> str:
     """The same network with random weights."""
-    if arm == CONVOLUTIONS:
-        return RANDOM_PREFIX + arm
-    return RANDOM_PREFIX + (SMALL if arm.startswith(SMALL) else arm.split("_")[0])
+    shared = next((name for name in (SMALL, MEL) if arm.startswith(name)), arm.split("_")[0])
+    return RANDOM_PREFIX + shared
 
 
 def answers(study: Study) -> list[Answer]:
@@ -45,8 +44,9 @@ def answers(study: Study) -> list[Answer]:
         for arm in MUSIC2VEC + MUSICHUBERT
         if study.updates.get(arm) == study.updates.get(SMALL)
     ]
-    asked += [("pitch-aware targets bring harmony in", arm, "musichubert", harmony) for arm in (*REMEDIES, SMALL)]
-    asked += [("MFCC targets leave harmony out", "chroma", "musichubert", harmony)]
+    asked += [("pitch-aware targets bring harmony in", arm, MEL, harmony) for arm in REMEDIES]
+    asked += [("pitch-aware targets bring harmony in", SMALL, f"{SMALL}_mfcc", harmony)]
+    asked += [("MFCC targets leave harmony out", control_of(arm), arm, harmony) for arm in ("musichubert", MEL)]
     return [
         Answer(claim, first, second, tuple(tasks), *difference(study.arms[first], study.arms[second], list(tasks)))
         for claim, first, second, tasks in asked

@@ -10,10 +10,10 @@ from musicssl.probing.handmade import HANDMADE
 from musicssl.probing.heads import MIXED
 from study.claims import control_of
 from study.measurements import Study, interval
-from study.plan import SMALL, TRAINED
+from study.plan import MEL, SMALL, TRAINED
 
 COLOURS = {"trained": "C0", "random weights": "0.55", "hand-made features": "C1"}
-LAYER_ARMS = ("musichubert", "musichubert_cqt", SMALL)
+LAYER_ARMS = (MEL, f"{MEL}_chroma", SMALL)
 
 
 def draw_averages(study: Study, path: Path) -> None:

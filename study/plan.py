@@ -22,20 +22,20 @@ RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 MUSIC2VEC = ("music2vec", *(f"music2vec_{change}" for change in (
     "prob50", "prob80", "span5", "span15", "target4", "crop2s", "updates4k", "masks4", "dropped",
 )))  # fmt: skip
-CONVOLUTIONS = "musichubert_convolutions"
-MUSICHUBERT = ("musichubert", CONVOLUTIONS, "musichubert_mfcc60", "musichubert_k400", "musichubert_iter2")
-REMEDIES = tuple(f"musichubert_{target}" for target in ("chroma", "cqt", "logmel_chroma", "cqt_regression"))
+MUSICHUBERT = ("musichubert", "musichubert_mfcc60", "musichubert_k400", "musichubert_iter2")
+MEL = "musichubert_mel"
+REMEDIES = tuple(f"{MEL}_{target}" for target in ("chroma", "cqt", "logmel_chroma", "cqt_regression"))
 SMALL = "musichubert_small"
 SMALL_CHOICES = tuple(f"{SMALL}_{choice}" for choice in (
     "masked_only", "mel_only", "mfcc", "no_regression", "random_start",
 ))  # fmt: skip
-TRAINED = (*MUSIC2VEC, *MUSICHUBERT, *REMEDIES, SMALL, *SMALL_CHOICES)
+TRAINED = (*MUSIC2VEC, *MUSICHUBERT, MEL, *REMEDIES, SMALL, *SMALL_CHOICES)
 # The same networks, never trained; arms that share an architecture share one.
-CONTROLS = (*(RANDOM_PREFIX + name for name in ("music2vec", "musichubert", CONVOLUTIONS, SMALL)), *HANDMADE)
+CONTROLS = (*(RANDOM_PREFIX + name for name in ("music2vec", "musichubert", MEL, SMALL)), *HANDMADE)
 ARMS = (*CONTROLS, *TRAINED)
-QUICK_ARMS = (*CONTROLS, "music2vec", "musichubert", "musichubert_cqt", SMALL)
+QUICK_ARMS = (*CONTROLS, "music2vec", "musichubert", MEL, f"{MEL}_chroma", SMALL)
 # Arms whose checkpoints are probed on the way, for the curve of score against hours of audio.
-CURVES = ("musichubert", "musichubert_cqt", SMALL)
+CURVES = ("musichubert", f"{MEL}_chroma", SMALL)
 CHECKPOINTS = 4
 
 # About what two CPU cores do with the study's models; it only decides how many updates fit in --budget_minutes.
