@@ -27,7 +27,7 @@ MEL = "musichubert_mel"
 REMEDIES = tuple(f"{MEL}_{target}" for target in ("chroma", "cqt", "logmel_chroma", "cqt_regression"))
 SMALL = "musichubert_small"
 SMALL_CHOICES = tuple(f"{SMALL}_{choice}" for choice in (
-    "masked_only", "mel_only", "mfcc", "no_regression", "random_start",
+    "masked_only", "mel_only", "mfcc", "no_regression", "random_start", "updates6k",
 ))  # fmt: skip
 TRAINED = (*MUSIC2VEC, *MUSICHUBERT, MEL, *REMEDIES, SMALL, *SMALL_CHOICES)
 # The same networks, never trained; arms that share an architecture share one.
