@@ -4,12 +4,15 @@ runs/study/musichubert-1a2b3c4d5e/
   recipe.yaml  model.safetensors  metrics.jsonl  checkpoint-000500/ ...   the run, as run_pretraining.py leaves it
   probe/results.json  probe/predictions/                                  its scores
   probe-000500/                                                           those of a checkpoint on the way
+  results.json  README.md                                                 its scores again, and its model card
 """
 
 import json
+import shutil
 from pathlib import Path
 
 from musicssl.errors import UserError
+from musicssl.hub.card import write_card
 from musicssl.pretraining import building
 from musicssl.pretraining.checkpoint import list_checkpoints, read_state
 from musicssl.pretraining.iterations import train_iterations
@@ -39,6 +42,9 @@ def carry_out(trial: Trial, tasks: LoadedTasks, settings: ProbeSettings, curves:
     elif trial.arguments is not None:
         _write_architecture(trial)
     _probe(trial.encoder, trial.seed, trial.folder / "probe", tasks, settings)
+    if trial.trains:
+        shutil.copyfile(trial.folder / "probe" / "results.json", trial.folder / "results.json")
+        write_card(trial.folder, model_id=trial.arm)
     if curves and trial.arm in CURVES:
         for checkpoint in list_checkpoints(trial.folder):
             update = read_state(checkpoint)["update"]

@@ -63,6 +63,12 @@ def build_parser() -> argparse.ArgumentParser:
     protocol.add_argument("--window_seconds", type=float, help="instead of the task's")
     protocol.add_argument("--channel_mode", choices=("mean", "left"), default="mean", help="how stereo becomes mono")
     protocol.add_argument(
+        "--pooling",
+        choices=("mean", "mean_std"),
+        default="mean",
+        help="of a network's frames over time; mean_std: their spread too, as hand-made features have it",
+    )
+    protocol.add_argument(
         "--feature_scaling",
         choices=("auto", "none", "standard"),
         default="auto",
@@ -158,6 +164,7 @@ def probe_settings(parsed: argparse.Namespace, device: torch.device) -> ProbeSet
         epochs=parsed.max_epochs,
         window_seconds=parsed.window_seconds,
         channel_mode=parsed.channel_mode,
+        pooling=parsed.pooling,
         feature_scaling=parsed.feature_scaling,
         bootstrap_resamples=parsed.bootstrap_resamples,
         head_device=device,

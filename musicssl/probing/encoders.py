@@ -81,9 +81,11 @@ class HuggingFaceEncoder:
         output = self.model(**inputs, output_hidden_states=True)
         return torch.stack(output.hidden_states, dim=1).float()
 
-    def pooled(self, windows: torch.Tensor) -> torch.Tensor:
-        """(B, N) -> (B, S, D): each hidden state's mean over time."""
-        return self.frames(windows).mean(dim=2)
+    def pooled(self, windows: torch.Tensor, pooling: str = "mean") -> torch.Tensor:
+        """(B, N) -> (B, S, D): each hidden state's mean over time; "mean_std" -> (B, S, 2 D), its spread behind it."""
+        frames = self.frames(windows)
+        mean = frames.mean(dim=2)
+        return mean if pooling == "mean" else torch.cat([mean, frames.std(dim=2, correction=0)], dim=-1)
 
 
 def load_encoder(

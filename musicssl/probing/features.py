@@ -30,7 +30,7 @@ class WindowRule:
     Attributes:
         window_seconds: non-overlapping windows (of frames: joined without a gap); None is the whole clip.
         minimum_window_seconds: a last window shorter than this is dropped (MARBLE v1: 1 s) unless it is the only one.
-        pooling: "mean" over time, or "frames" (beat tracking).
+        pooling: "mean" over time, "mean_std" with the standard deviation behind it, or "frames" (beat tracking).
         channel_mode: how channels become one.
     """
 
@@ -179,7 +179,10 @@ class Extractor:
             for first in range(0, len(places), at_once):
                 part = places[first : first + at_once]
                 batch = torch.from_numpy(np.stack([windows[i][j] for i, j in part])).to(self.settings.device)
-                values = self.encoder.frames(batch) if self.rule.pooling == "frames" else self.encoder.pooled(batch)
+                if self.rule.pooling == "frames":
+                    values = self.encoder.frames(batch)
+                else:
+                    values = self.encoder.pooled(batch, self.rule.pooling)
                 for (i, j), value in zip(part, values.cpu().numpy(), strict=True):
                     features[i][j] = value
         return keys, [_stack_windows(each) for each in features], reasons

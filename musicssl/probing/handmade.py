@@ -66,8 +66,11 @@ class HandmadeEncoder:
         second = torch.diff(first, dim=1, prepend=first[:, :1])
         return torch.cat([feature, first, second], dim=-1)[:, None]
 
-    def pooled(self, windows: torch.Tensor) -> torch.Tensor:
-        """(B, N) -> (B, 1, 6 F). A clip of one frame has no differences and no spread: those are 0."""
+    def pooled(self, windows: torch.Tensor, pooling: str = "mean") -> torch.Tensor:
+        """(B, N) -> (B, 1, 6 F), whatever the pooling: mean and spread are part of the feature.
+
+        A clip of one frame has no differences and no spread: those are 0.
+        """
         feature = self.compute(windows)
         statistics = []
         for order in range(3):

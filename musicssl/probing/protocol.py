@@ -32,6 +32,7 @@ class ProbeSettings:
     """What the user may change of the protocol; None leaves the task's own value.
 
     Attributes:
+        pooling: of networks' frames over a window: "mean", or "mean_std" as hand-made features have it.
         feature_scaling: "none", "standard", or "auto": none for networks, standard for hand-made features.
         bootstrap_resamples: of the test tracks, for the 95 % interval.
         head_device: where heads train.
@@ -43,6 +44,7 @@ class ProbeSettings:
     epochs: int | None = None
     window_seconds: float | None = None
     channel_mode: str = "mean"
+    pooling: str = "mean"
     feature_scaling: str = "auto"
     bootstrap_resamples: int = 1000
     head_device: torch.device = torch.device("cpu")
@@ -52,7 +54,7 @@ class ProbeSettings:
     def standard(self) -> bool:
         """Whether every task keeps its own protocol: only then may its score stand beside published ones."""
         own = (self.learning_rates, self.epochs, self.window_seconds) == (None, None, None)
-        return own and self.channel_mode == "mean" and self.feature_scaling == "auto"
+        return own and self.channel_mode == self.pooling == "mean" and self.feature_scaling == "auto"
 
     def heads(self, task: Task) -> HeadSettings:
         """Training settings of a task's heads."""
@@ -70,7 +72,7 @@ class ProbeSettings:
         if task.kind == "beat":
             return WindowRule(None, 0.0, "frames", self.channel_mode)
         seconds = self.window_seconds or task.window_seconds
-        return WindowRule(seconds, task.minimum_window_seconds, "mean", self.channel_mode)
+        return WindowRule(seconds, task.minimum_window_seconds, self.pooling, self.channel_mode)
 
 
 @dataclass

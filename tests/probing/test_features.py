@@ -89,12 +89,12 @@ def test_killed_extraction_goes_on_where_it_was_with_the_same_bits(encoder, tmp_
     encoded = []
     pooled = type(encoder).pooled
 
-    def counting(self, windows):
+    def counting(self, windows, pooling):
         if len(encoded) == 3:
             encoded.append(0)
             raise KeyboardInterrupt
         encoded.append(len(windows))
-        return pooled(self, windows)
+        return pooled(self, windows, pooling)
 
     monkeypatch.setattr(type(encoder), "pooled", counting)
     with pytest.raises(KeyboardInterrupt):
@@ -115,6 +115,20 @@ def test_clips_are_known_by_their_content_and_part(encoder, tmp_path):
     part = Example("part", str(copy), 1, "test", "part", start_seconds=0.1, seconds=0.3)
     assert extractor_for(encoder, tmp_path / "store").extract([first, same, from_bytes, part], progress=False) == 2
     assert extractor_for(encoder, tmp_path / "store").extract([first, same, part], progress=False) == 0
+
+
+def test_the_spread_over_time_is_kept_behind_the_mean_when_asked_for(encoder, tmp_path):
+    (example,) = examples_of(tmp_path, [0.6])
+    both, means = (
+        extractor_for(encoder, tmp_path / "store", WindowRule(pooling=pooling), feature_dtype="float32")
+        for pooling in ("mean_std", "mean")
+    )
+    assert [each.extract([example], progress=False) for each in (both, means)] == [1, 1]  # stored apart
+    width = means.windows(example).shape[-1]
+    assert np.array_equal(both.windows(example)[..., :width], means.windows(example))
+    frames = extractor_for(encoder, tmp_path / "store", WindowRule(None, 0, "frames"), feature_dtype="float32")
+    frames.extract([example], progress=False)
+    np.testing.assert_allclose(both.windows(example)[0, :, width:], frames.windows(example)[0].std(1), atol=1e-5)
 
 
 def test_another_sampling_rate_is_the_encoders_own(tmp_path):

@@ -80,6 +80,9 @@ def test_study_runs_is_cached_and_fills_its_document(music, tiny_recipes, tmp_pa
     finished = {path: path.stat().st_mtime_ns for path in results.glob("*/model.safetensors")}
     assert len(finished) == 3
 
+    for model in finished:
+        assert "notes pitch class" in (model.parent / "README.md").read_text()
+
     study = load_study(results)
     assert list(study.arms) == arms and not study.missing
     # The small recipe and the vanilla one are probed on the way, the other is not.
