@@ -148,7 +148,8 @@ def test_plan_fits_the_budget_and_names_runs_by_what_they_depend_on(music, tmp_p
     assert not {trial.folder for trial in large if trial.trains} & folders
     updates = {trial.arm: trial.arguments.max_updates for trial in small if trial.trains}
     assert updates["music2vec_updates4k"] == pytest.approx(2 * updates["music2vec"], abs=1)
-    training = 2 * 8 * sum(updates.values()) / plan.AUDIO_SECONDS_PER_MINUTE
+    heard = [t.arguments.max_updates * t.arguments.audio_seconds_per_update for t in small if t.trains]
+    training = sum(heard) / plan.AUDIO_SECONDS_PER_MINUTE
     assert 150 < training < 600
     iterations = [trial for trial in small if trial.arm == "musichubert_iter2"][0].arguments.iterations
     assert sum(json.loads(each)["updates"] for each in iterations) == pytest.approx(updates["musichubert"], abs=1)
