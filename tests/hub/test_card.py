@@ -125,7 +125,7 @@ def test_assembling_a_run_gives_the_published_tree(run, tmp_path):
         "README.md", "card_numbers.json", "config.json", "configuration_music2vec.py", "environment.json",
         "feature_extraction_music2vec.py", "layers.png", "metrics.jsonl", "model.safetensors",
         "modeling_music2vec.py", "preprocessor_config.json", "recipe.yaml", "results.json", "stock/config.json",
-        "stock/model.safetensors", "stock/preprocessor_config.json", "training.png",
+        "stock/model.safetensors", "stock/preprocessor_config.json", "training.png", "visible_frames.py",
     ]  # fmt: skip
 
 
