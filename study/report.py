@@ -21,7 +21,7 @@ from study.figures import draw_averages, draw_hours, draw_layers
 from study.measurements import Study, difference, interval, load_study
 from study.plan import MEL, MUSIC2VEC, MUSICHUBERT, REMEDIES, SMALL, SMALL_CHOICES, TRAINED, recipe_path
 
-BASES = {"music2vec": MUSIC2VEC, "musichubert": (*MUSICHUBERT, MEL), MEL: REMEDIES, SMALL: SMALL_CHOICES}
+BASES = {"music2vec": MUSIC2VEC, "musichubert": MUSICHUBERT, MEL: REMEDIES, SMALL: SMALL_CHOICES}
 
 
 def main(command_line: Sequence[str] | None = None) -> None:

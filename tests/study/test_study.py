@@ -12,7 +12,7 @@ from study import plan
 from study.claims import answers
 from study.measurements import difference, load_study
 from study.plan import ARMS, RECIPES, make_plan, recipe_path, scaled, update_share
-from study.report import fill
+from study.report import BASES, fill
 from study.report import main as report
 from study.run import PROBE_MINUTES
 from study.run import main as run
@@ -94,7 +94,9 @@ def test_study_runs_is_cached_and_fills_its_document(music, tiny_recipes, tmp_pa
     gap, (low, high) = difference(study.arms["mfcc"], study.arms["mfcc"], study.tasks)
     assert gap == low == high == 0
     claimed = {(answer.first, answer.second) for answer in answers(study)}
-    assert {("musichubert", "random:musichubert"), ("musichubert_small", "mfcc"), ("chroma", "musichubert")} <= claimed
+    assert claimed >= {
+        ("musichubert", "random:musichubert"), ("random:musichubert", "musichubert"), ("musichubert_small", "mfcc"),
+    }  # fmt: skip
 
     document = tmp_path / "study.md"
     shutil.copy(project_root / "docs" / "study.md", document)
@@ -130,9 +132,8 @@ def test_trials_in_processes_of_their_own_give_the_same_scores(music, tmp_path, 
     assert {path.stem for path in (tmp_path / "2" / "logs").iterdir()} == {"mfcc, seed 1", "chroma, seed 1"}
 
 
-@pytest.mark.parametrize("arm", [arm for arm in plan.TRAINED if arm not in ("music2vec", "musichubert", plan.SMALL)])
-def test_ablation_changes_one_thing(arm):
-    base = plan.SMALL if arm.startswith(plan.SMALL) else arm.split("_")[0]
+@pytest.mark.parametrize("arm,base", [(arm, base) for base, arms in BASES.items() for arm in arms if arm != base])
+def test_ablation_changes_one_thing(arm, base):
     own, base = load_recipe(recipe_path(arm)), load_recipe(recipe_path(base))
     changed = {key for key in own if own[key] != base.get(key)} - {"recipe_name"}
     assert len(changed) == 1 or changed in ONE_THING
