@@ -56,7 +56,7 @@ def draw_hours(study: Study, path: Path) -> None:
             axes.annotate(name, (1.0, score), xycoords=("axes fraction", "data"), va="center", fontsize=7)
     axes.set_xlabel("hours of audio heard in training (0: random weights)")
     axes.set_ylabel(f"average score over {len(study.tasks)} tasks, %")
-    axes.legend()
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
     figure.savefig(path)
     pyplot.close(figure)
 
