@@ -26,11 +26,18 @@ __all__ = ["FeatureRecipe", "chroma", "cqt", "feature_recipe", "log_mel", "mfcc"
 SAMPLE_RATE = 16000
 FIELD = 400  # samples an encoder frame sees
 ENCODER_HOP = 320  # samples between encoder frames
+LABEL_RATE_HZ = SAMPLE_RATE / ENCODER_HOP
 
 
 def num_frames(num_samples: int, hop_length: int = ENCODER_HOP) -> int:
     """Frames of a clip of `num_samples`: at hop 320 exactly the encoder's number of frames."""
     return max(1 + (num_samples - FIELD) // hop_length, 0)
+
+
+def at_label_rate(source, values: torch.Tensor, dim: int) -> torch.Tensor:
+    """Every encoder frame's value out of the own rate of `source`, whatever has a `rate_hz`: [::2] of 100 Hz."""
+    stride = round(source.rate_hz / LABEL_RATE_HZ)
+    return values[(slice(None),) * dim + (slice(None, None, stride),)]
 
 
 def mfcc(

@@ -10,12 +10,19 @@ from typing import Protocol
 
 import torch
 
-from musichubert.acoustic_features import ENCODER_HOP, FIELD, SAMPLE_RATE, FeatureRecipe, feature_recipe, num_frames
+from musichubert.acoustic_features import (
+    ENCODER_HOP,
+    FIELD,
+    LABEL_RATE_HZ,
+    SAMPLE_RATE,
+    FeatureRecipe,
+    at_label_rate,
+    feature_recipe,
+    num_frames,
+)
 from musichubert.codebook import Codebook
 from musichubert.errors import LabelError
 from musichubert.layer_features import LayerFeatures
-
-LABEL_RATE_HZ = SAMPLE_RATE / ENCODER_HOP
 
 
 class FeatureSource(Protocol):
@@ -192,12 +199,6 @@ class Labeller:
             raise LabelError(f"{directory} holds no codebook")
         codebooks = [Codebook.load(folder) for folder in folders]
         return cls([source_of(codebook) for codebook in codebooks], codebooks, auxiliary)
-
-
-def at_label_rate(source: FeatureSource, values: torch.Tensor, dim: int) -> torch.Tensor:
-    """Every encoder frame's value out of a feature's own rate: [::2] of 100 Hz."""
-    stride = round(source.rate_hz / LABEL_RATE_HZ)
-    return values[(slice(None),) * dim + (slice(None, None, stride),)]
 
 
 def source_of(codebook: Codebook) -> FeatureSource:

@@ -11,10 +11,9 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from .acoustic_features import FeatureRecipe, feature_recipe
+from .acoustic_features import FeatureRecipe, at_label_rate, feature_recipe
 
 SMALLEST_MAGNITUDE = 1e-4  # of a constant-Q bin under the logarithm: 80 dB below a bin of 1
-ENCODER_RATE_HZ = 50
 
 
 class SpectralLayer(nn.Module):
@@ -50,5 +49,5 @@ def spectral_width(names: Sequence[str]) -> int:
 
 def _frames(recipe: FeatureRecipe, waveforms: torch.Tensor) -> torch.Tensor:
     """(B, N) -> (B, T, values): at the encoder's rate, constant-Q magnitudes as logarithms like the mel spectrum."""
-    values = recipe.compute(waveforms)[:, :: round(recipe.rate_hz / ENCODER_RATE_HZ)]
+    values = at_label_rate(recipe, recipe.compute(waveforms), dim=1)
     return values.clamp_min(SMALLEST_MAGNITUDE).log() if recipe.name.startswith("cqt") else values
