@@ -10,17 +10,9 @@ spectra in the place of the convolutions. Quality is measured by the study (docs
 from collections.abc import Callable
 from dataclasses import asdict
 
-import torch
 from in_process import InProcess
 from side_by_side import benchmark_parser, side_by_side, table, write_json
-from training_step import MASK, NUM_CLUSTERS, SIZES, TOP_K
-
-from music2vec import Music2VecConfig, Music2VecForPreTraining
-from musichubert import MusicHubertConfig, MusicHubertForPreTraining
-from musicssl.pretraining.cost import frames_per_crop
-from musicssl.pretraining.cpu_kernels import keep_freed_memory, use_cpu_kernels
-from musicssl.pretraining.masking import span_mask
-from musicssl.pretraining.optimizer import make_optimizer
+from training_step import MASK, SIZES, build_step, inputs
 
 SECONDS = 5.0
 # Option -> (model, settings of its configuration, masks of each crop)
@@ -34,54 +26,28 @@ OPTIONS = {
 }
 
 
-def build_step(option: str, size: str, clips: int) -> Callable[[], object]:
+def build_option(option: str, size: str, clips: int) -> Callable[[], object]:
     """One optimiser update with an option, ready to be called again and again."""
-    torch.manual_seed(0)
     model, settings, masks_per_clip = OPTIONS[option]
-    settings = {**SIZES[size], **settings, "layerdrop": 0.0}
-    if model == "music2vec":
-        network = Music2VecForPreTraining(Music2VecConfig(**settings, average_top_k_layers=TOP_K[size]))
-    else:
-        network = MusicHubertForPreTraining(MusicHubertConfig(**settings, num_clusters=NUM_CLUSTERS))
-    batch = inputs(option, clips)
-    keep_freed_memory()
-    use_cpu_kernels(network.train())
-    optimizer = make_optimizer(network, learning_rate=1e-5)
-
-    def step() -> None:
-        if model == "music2vec":
-            network.update_teacher(1000)
-        network(**batch).loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-
-    return step
+    return build_step("ours", model, size, "fp32", SECONDS, clips, masks_per_clip=masks_per_clip, **settings)
 
 
-def inputs(option: str, clips: int) -> dict[str, torch.Tensor]:
-    """Noise, its masks and, for musicHuBERT, labels: the same for every option of a model."""
+def masked_frames(option: str, size: str, clips: int) -> int:
+    """Predictions in a step."""
     model, _, masks_per_clip = OPTIONS[option]
-    generator, samples = torch.Generator().manual_seed(0), round(SECONDS * 16000)
-    frames = frames_per_crop(MusicHubertConfig(), samples)[-1]
-    batch = {
-        "input_values": torch.randn(clips, samples, generator=generator),
-        "mask_time_indices": span_mask(clips * masks_per_clip, frames, *MASK[model], generator),
-    }
-    if model == "musichubert":
-        batch["labels"] = torch.randint(0, NUM_CLUSTERS, (clips, frames), generator=generator)
-    return batch
+    return int(inputs(model, size, SECONDS, clips, masks_per_clip)["mask_time_indices"].sum())
 
 
 def compare(model: str, size: str, clips: int, threads: int, repeats: int) -> list[dict[str, object]]:
     """One row per option of a model, the plain one first."""
     options = [option for option, (of_model, _, _) in OPTIONS.items() if of_model == model]
-    processes = {option: InProcess(build_step, option, size, clips, threads=threads) for option in options}
+    processes = {option: InProcess(build_option, option, size, clips, threads=threads) for option in options}
     timings = side_by_side(processes, model, repeats)
     for process in processes.values():
         process.close()
     rows = []
     for timing in timings:
-        masked = int(inputs(timing.name, clips)["mask_time_indices"].sum())
+        masked = masked_frames(timing.name, size, clips)
         rows.append({
             "option": timing.name, "size": size, **asdict(timing),
             "steps": timing.ratio_to_reference, "masked_frames_per_second": masked / timing.median_seconds,

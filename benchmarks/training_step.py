@@ -44,11 +44,11 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
-def our_config(model: str, size: str):
+def our_config(model: str, size: str, **options: object):
     # No layer drop: a random number of layers would make times differ.
     if model == "music2vec":
-        return Music2VecConfig(**SIZES[size], average_top_k_layers=TOP_K[size], layerdrop=0.0)
-    return MusicHubertConfig(**SIZES[size], num_clusters=NUM_CLUSTERS, layerdrop=0.0)
+        return Music2VecConfig(**SIZES[size], average_top_k_layers=TOP_K[size], layerdrop=0.0, **options)
+    return MusicHubertConfig(**SIZES[size], num_clusters=NUM_CLUSTERS, layerdrop=0.0, **options)
 
 
 def hf_model(model: str, size: str) -> torch.nn.Module:
@@ -64,13 +64,13 @@ def _shared(config, stock_class) -> dict[str, object]:
     return {key: value for key, value in config.to_dict().items() if key in known}
 
 
-def inputs(model: str, size: str, seconds: float, clips: int) -> dict[str, torch.Tensor]:
+def inputs(model: str, size: str, seconds: float, clips: int, masks_per_clip: int = 1) -> dict[str, torch.Tensor]:
     config, generator = our_config(model, size), torch.Generator().manual_seed(0)
     samples = round(seconds * config.sampling_rate)
     frames = frames_per_crop(config, samples)[-1]
     batch = {
         "input_values": torch.randn(clips, samples, generator=generator),
-        "mask_time_indices": span_mask(clips, frames, *MASK[model], generator),
+        "mask_time_indices": span_mask(clips * masks_per_clip, frames, *MASK[model], generator),
     }
     if model == "musichubert":
         batch["labels"] = torch.randint(0, NUM_CLUSTERS, (clips, frames), generator=generator)
@@ -78,12 +78,14 @@ def inputs(model: str, size: str, seconds: float, clips: int) -> dict[str, torch
 
 
 def build_step(
-    candidate: str, model: str, size: str, precision: str, seconds: float, clips: int, wrap=lambda network: network
-) -> Callable[[], object]:
+    candidate: str, model: str, size: str, precision: str, seconds: float, clips: int, wrap=lambda network: network,
+    masks_per_clip: int = 1, **options: object,
+) -> Callable[[], object]:  # fmt: skip
     """One optimiser update of a candidate, ready to be called again and again.
 
     Args:
         wrap: makes of the network what is called in its place (data parallelism).
+        masks_per_clip, options: masks of each crop, and settings of the configuration; not for `hf`.
     """
     torch.manual_seed(0)
     if candidate == "hf":
@@ -95,7 +97,7 @@ def build_step(
         update_teacher = network.update_teacher if model == "music2vec" else None
     else:
         network_class = Music2VecForPreTraining if model == "music2vec" else MusicHubertForPreTraining
-        network = network_class(our_config(model, size))
+        network = network_class(our_config(model, size, **options))
         optimizer = make_optimizer(network, learning_rate=1e-5)
         update_teacher = (lambda: network.update_teacher(1000)) if model == "music2vec" else None
         if candidate == "compiled":
@@ -105,7 +107,7 @@ def build_step(
             use_cpu_kernels(network)
     network.to(DEVICE).train()
     called = wrap(network)
-    batch = {name: tensor.to(DEVICE) for name, tensor in inputs(model, size, seconds, clips).items()}
+    batch = {name: tensor.to(DEVICE) for name, tensor in inputs(model, size, seconds, clips, masks_per_clip).items()}
 
     def step() -> None:
         if update_teacher:
