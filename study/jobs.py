@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from musicssl.errors import UserError
@@ -60,14 +60,11 @@ class Jobs:
 
     def _outcome(self, name: str, trial: Trial) -> str:
         """Carry out one trial; in a process of its own when several run at once."""
-        # Each trial has other features; a list of audio hashes of its own needs no lock.
-        store = self.settings.extraction.store / trial.folder.name
-        settings = replace(self.settings, extraction=replace(self.settings.extraction, store=store))
         started = time.monotonic()
         log = (self.logs / f"{name}.txt").open("a")
         try:
             with log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
-                carry_out(trial, self.tasks.load(), settings, self.curves)
+                carry_out(trial, self.tasks.load(), self.settings, self.curves)
         except UserError as error:
             return f"failed: {error}"
         return f"done, {(time.monotonic() - started) / 60:.1f} min"
