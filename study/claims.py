@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from musicssl.probing.encoders import RANDOM_PREFIX
-from study.measurements import Study, difference
-from study.plan import MEL, MUSIC2VEC, MUSICHUBERT, REMEDIES, SMALL
+from study.measurements import Study, difference, interval
+from study.plan import EXCERPT, MEL, MUSIC2VEC, MUSICHUBERT, REMEDIES, SMALL, SPEECH
 
 STATISTICS = ("mfcc", "logmel", "chroma")
 HARMONY = ("pitch_class", "key")
@@ -12,7 +12,12 @@ HARMONY = ("pitch_class", "key")
 
 @dataclass(frozen=True)
 class Answer:
-    """A claim that `first` scores higher than `second`, on `tasks`, and how far the numbers bear it out."""
+    """A claim that `first` scores higher than `second`, on `tasks`, and how far the numbers bear it out.
+
+    Attributes:
+        gap, ci95: the difference and its paired interval.
+        apart: whether not even the two averages' own intervals overlap, which asks for more than the claim does.
+    """
 
     claim: str
     first: str
@@ -20,11 +25,12 @@ class Answer:
     tasks: tuple[str, ...]
     gap: float
     ci95: tuple[float, float]
+    apart: bool
 
     @property
     def verdict(self) -> str:
         if self.ci95[0] > 0:
-            return "holds"
+            return "holds" + (", intervals apart" if self.apart else "")
         return "the opposite holds" if self.ci95[1] < 0 else "undecided"
 
 
@@ -38,6 +44,7 @@ def answers(study: Study) -> list[Answer]:
     """Every claim whose two arms are finished."""
     harmony = [task for task in study.tasks if task.endswith(HARMONY)]
     asked = [("training beats random weights", arm, control_of(arm), study.tasks) for arm in study.updates]
+    asked += [("music beats as much speech", EXCERPT, SPEECH, [task for task in study.tasks if "speaker" not in task])]
     asked += [("the small recipe beats statistics", SMALL, name, study.tasks) for name in STATISTICS]
     asked += [
         ("the small recipe beats the paper's at equal updates", SMALL, arm, study.tasks)
@@ -48,7 +55,13 @@ def answers(study: Study) -> list[Answer]:
     asked += [("pitch-aware targets bring harmony in", SMALL, f"{SMALL}_mfcc", harmony)]
     asked += [("MFCC targets leave harmony out", control_of(arm), arm, harmony) for arm in ("musichubert", MEL)]
     return [
-        Answer(claim, first, second, tuple(tasks), *difference(study.arms[first], study.arms[second], list(tasks)))
+        _answer(study, claim, first, second, list(tasks))
         for claim, first, second, tasks in asked
         if first in study.arms and second in study.arms and tasks
     ]
+
+
+def _answer(study: Study, claim: str, first: str, second: str, tasks: list[str]) -> Answer:
+    gap, ci95 = difference(study.arms[first], study.arms[second], tasks)
+    (low, high), (other_low, other_high) = (interval(study.arms[arm].resampled(tasks)) for arm in (first, second))
+    return Answer(claim, first, second, tuple(tasks), gap, ci95, apart=low > other_high or high < other_low)

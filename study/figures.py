@@ -5,13 +5,16 @@ from pathlib import Path
 import numpy as np
 
 from musicssl.plotting import load_pyplot
+from musicssl.pretraining.metrics_log import read_metrics
 from musicssl.probing.encoders import RANDOM_PREFIX
 from musicssl.probing.handmade import HANDMADE
 from musicssl.probing.heads import MIXED
 from study.claims import control_of
-from study.measurements import Study, interval
+from study.measurements import Study, difference, interval
 from study.plan import MEL, SMALL, TRAINED
 
+LAYER_TASKS = ("notes_pitch_class", "piano_key", "giantsteps_key", "gtzan_genre", "artist_artist", "vocalset_singer")
+SMOOTHED_ROWS = 5
 COLOURS = {"trained": "C0", "random weights": "0.55", "hand-made features": "C1"}
 LAYER_ARMS = (MEL, f"{MEL}_chroma", SMALL)
 
@@ -33,6 +36,52 @@ def draw_averages(study: Study, path: Path) -> None:
     handles = [pyplot.Rectangle((0, 0), 1, 1, color=colour, label=kind) for kind, colour in COLOURS.items()]
     axes.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
     axes.grid(axis="y", visible=False)
+    figure.savefig(path)
+    pyplot.close(figure)
+
+
+def draw_ablations(study: Study, pairs: list[tuple[str, str]], path: Path) -> None:
+    """One bar per change of a base recipe: the difference of the averages with its paired 95 % interval."""
+    pyplot = load_pyplot()
+    pairs = pairs[::-1]  # bars are drawn from the bottom
+    figure, axes = pyplot.subplots(figsize=(5.6, 0.8 + 0.2 * len(pairs)))
+    bases = list(dict.fromkeys(base for base, _ in pairs))[::-1]
+    for place, (base, arm) in enumerate(pairs):
+        gap, (low, high) = difference(study.arms[arm], study.arms[base], study.tasks)
+        axes.barh(place, 100 * gap, color=f"C{bases.index(base)}", height=0.7)
+        axes.plot([100 * low, 100 * high], [place, place], color="black", linewidth=1)
+    axes.axvline(0, color="0.3", linewidth=0.8)
+    axes.set_yticks(range(len(pairs)), [arm.removeprefix(base).lstrip("_") for base, arm in pairs])
+    axes.set_xlabel(f"points of average over {len(study.tasks)} tasks against the base, with 95 % interval")
+    handles = [pyplot.Rectangle((0, 0), 1, 1, color=f"C{n}", label=f"{base} with") for n, base in enumerate(bases)]
+    axes.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    axes.grid(axis="y", visible=False)
+    figure.savefig(path)
+    pyplot.close(figure)
+
+
+def draw_training(study: Study, path: Path) -> None:
+    """What is trained for: masked frames named correctly, and how far predictions are from their targets."""
+    pyplot = load_pyplot()
+    panels = {
+        "accuracy/masked": ("musicHuBERT: masked frames named correctly, %", 100.0),
+        "loss/masked": ("music2vec: loss per masked frame", 1.0),
+    }
+    figure, axes = pyplot.subplots(1, 2, figsize=(8.4, 3.0))
+    for panel, (metric, (title, scale)) in zip(axes, panels.items(), strict=True):
+        family = title.split(":")[0].lower()
+        for arm, measured in study.arms.items():
+            if arm not in TRAINED or not arm.startswith(family):
+                continue
+            rows = [row for row in read_metrics(measured.folders[0].parent / "metrics.jsonl") if metric in row]
+            values = np.array([scale * row[metric] for row in rows])
+            width = min(SMOOTHED_ROWS, len(values))
+            smooth = np.convolve(values, np.ones(width) / width, mode="valid")
+            panel.plot([row["update"] for row in rows][width - 1 :], smooth, label=arm)
+        panel.set_title(title)
+        panel.set_xlabel("update")
+        panel.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=6)
+    figure.tight_layout()
     figure.savefig(path)
     pyplot.close(figure)
 
@@ -62,14 +111,15 @@ def draw_hours(study: Study, path: Path) -> None:
 
 
 def draw_layers(study: Study, path: Path) -> None:
-    """Validation score of each layer, one panel per task: what training adds and takes away, and where."""
+    """Validation score of each layer, a panel for each of six tasks: what training adds and takes away, and where."""
     pyplot = load_pyplot()
     arms = [arm for arm in LAYER_ARMS if arm in study.arms]
     arms += [control for control in dict.fromkeys(map(control_of, arms)) if control in study.arms]
-    columns = min(3, len(study.tasks))
-    rows = -(-len(study.tasks) // columns)
+    tasks = [task for task in LAYER_TASKS if task in study.tasks] or study.tasks[:6]
+    columns = min(3, len(tasks))
+    rows = -(-len(tasks) // columns)
     figure, panels = pyplot.subplots(rows, columns, figsize=(2.5 * columns, 2.1 * rows), squeeze=False)
-    for panel, task in zip(panels.flat, study.tasks, strict=False):
+    for panel, task in zip(panels.flat, tasks, strict=False):
         for arm in arms:
             seeds = [result["tasks"][task]["layers"] for result in study.arms[arm].results]
             names = [name for name in seeds[0] if name != MIXED]
@@ -78,7 +128,7 @@ def draw_layers(study: Study, path: Path) -> None:
             colour = f"C{LAYER_ARMS.index(SMALL if arm.endswith(SMALL) else arm.removeprefix(RANDOM_PREFIX))}"
             panel.plot(names, scores, "o--" if random else "o-", color=colour, markersize=3, label=arm)
         panel.set_title(task)
-    for panel in panels.flat[len(study.tasks) :]:
+    for panel in panels.flat[len(tasks) :]:
         panel.set_visible(False)
     for panel in panels[-1]:
         panel.set_xlabel("layer")

@@ -68,9 +68,14 @@ class Measured:
 
 @dataclass(frozen=True)
 class Study:
-    """All that was measured: the finished arms in the order of the plan, and their checkpoints on the way."""
+    """All that was measured: the finished arms in the order of the plan, and their checkpoints on the way.
+
+    Attributes:
+        groups: the tasks by where their audio comes from.
+    """
 
     tasks: list[str]
+    groups: dict[str, list[str]]
     arms: dict[str, Measured]
     updates: dict[str, int]
     seeds: dict[str, int]
@@ -116,6 +121,7 @@ def load_study(directory: Path) -> Study:
         raise UserError(f"--results {directory}: no arm has finished all of {', '.join(tasks)}")
     return Study(
         tasks,
+        index["groups"],
         arms,
         updates={arm: trials[arm][0]["updates"] for arm in arms},
         seeds={arm: len(measured.folders) for arm, measured in arms.items()},

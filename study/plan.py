@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from musicssl.audio.decode import AUDIO_EXTENSIONS
 from musicssl.errors import UserError
 from musicssl.pretraining.arguments import Arguments
 from musicssl.pretraining.parsing import parse_arguments
@@ -20,26 +21,29 @@ from musicssl.probing.handmade import HANDMADE
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 MUSIC2VEC = ("music2vec", *(f"music2vec_{change}" for change in (
-    "prob50", "prob80", "span5", "span15", "target4", "crop2s", "updates4k", "masks4", "dropped",
+    "prob50", "prob80", "span5", "span15", "target4", "crop4s", "updates4k",
 )))  # fmt: skip
 MUSICHUBERT = ("musichubert", "musichubert_mfcc60", "musichubert_k400", "musichubert_iter2")
 MEL = "musichubert_mel"
 REMEDIES = tuple(f"{MEL}_{target}" for target in ("chroma", "cqt", "logmel_chroma", "cqt_regression"))
 SMALL = "musichubert_small"
-SMALL_CHOICES = tuple(f"{SMALL}_{choice}" for choice in (
-    "masked_only", "mel_only", "mfcc", "no_regression", "random_start", "updates6k",
-))  # fmt: skip
-TRAINED = (*MUSIC2VEC, *MUSICHUBERT, MEL, *REMEDIES, SMALL, *SMALL_CHOICES)
+SMALL_CHOICES = tuple(f"{SMALL}_{choice}" for choice in ("mfcc", "masked_only", "mel_only", "no_regression"))
+# What else than --train_data an arm hears; both are as long.
+SPEECH, EXCERPT = "musichubert_speech", "musichubert_excerpt"
+OWN_MATERIAL = {SPEECH: "speech", EXCERPT: "excerpt"}
+TRAINED = (*MUSIC2VEC, *MUSICHUBERT, MEL, *REMEDIES, SMALL, *SMALL_CHOICES, SPEECH, EXCERPT)
+# Recipe -> the arms that change one thing of it.
+BASES = {"music2vec": MUSIC2VEC, "musichubert": (*MUSICHUBERT, SPEECH, EXCERPT), MEL: REMEDIES, SMALL: SMALL_CHOICES}
 # The same networks, never trained; arms that share an architecture share one.
 CONTROLS = (*(RANDOM_PREFIX + name for name in ("music2vec", "musichubert", MEL, SMALL)), *HANDMADE)
 ARMS = (*CONTROLS, *TRAINED)
 QUICK_ARMS = (*CONTROLS, "music2vec", "musichubert", MEL, f"{MEL}_chroma", SMALL)
 # Arms whose checkpoints are probed on the way, for the curve of score against hours of audio.
-CURVES = ("musichubert", f"{MEL}_chroma", SMALL)
+CURVES = ("musichubert", SMALL)
 CHECKPOINTS = 4
 
-# About what two CPU cores do with the study's models; it only decides how many updates fit in --budget_minutes.
-AUDIO_SECONDS_PER_MINUTE = 6000
+# What one core does with the study's models, about; it only decides how many updates fit in --budget_minutes.
+AUDIO_SECONDS_PER_MINUTE = 3000
 
 
 @dataclass(frozen=True)
@@ -69,34 +73,40 @@ def recipe_path(arm: str) -> Path:
     return (RECIPES if name == SMALL else RECIPES / "study") / f"{name}.yaml"
 
 
+def check_arms(arms: Sequence[str]) -> None:
+    """UserError for an arm that there is not."""
+    for arm in arms:
+        if arm not in ARMS:
+            raise UserError(f"--arms {arm}: choose among {', '.join(ARMS)}")
+
+
 def make_plan(
     arms: Sequence[str],
     seeds: int,
     train_data: Sequence[str],
     output_dir: Path,
-    budget_minutes: float,
-    probe_minutes: float,
+    budget_minutes: float | None = None,
+    probe_minutes: float = 0.0,
+    jobs: int = 1,
     curves: bool = True,
 ) -> list[Trial]:
     """Every trial of the study, seed by seed, so that an unfinished study has all arms at fewer seeds.
 
     Args:
-        probe_minutes: what probing one model takes, about.
+        budget_minutes: for all trials together; scales the updates that the recipes name. None keeps them.
+        probe_minutes: what probing one model takes, about, with `jobs` at once.
+        jobs: trials at once.
         curves: checkpoints on the way are probed too.
 
     Raises:
-        UserError: an unknown arm, or a budget too small to train anything.
+        UserError: a budget too small to train anything.
     """
-    for arm in arms:
-        if arm not in ARMS:
-            raise UserError(f"--arms {arm}: choose among {', '.join(ARMS)}")
-    recipes = {arm: _parse(arm, train_data, output_dir) for arm in arms if arm not in HANDMADE}
-    probes = len(arms) + curves * (CHECKPOINTS - 1) * sum(arm in CURVES for arm in arms)
-    audio_seconds = sum(
-        recipes[arm].max_updates * recipes[arm].audio_seconds_per_update for arm in arms if arm in TRAINED
-    )
-    share = update_share(seeds * audio_seconds, seeds * probes * probe_minutes, budget_minutes)
-    data = data_identity(train_data)
+    heard = {arm: [str(output_dir / OWN_MATERIAL[arm])] if arm in OWN_MATERIAL else train_data for arm in arms}
+    recipes = {arm: _parse(arm, heard[arm], output_dir) for arm in arms if arm not in HANDMADE}
+    share = 1.0
+    if budget_minutes is not None:
+        audio_seconds, probes = seeds * total_audio_seconds(recipes), number_of_probes(arms, seeds, curves)
+        share = update_share(audio_seconds / jobs, probes * probe_minutes / jobs, budget_minutes)
     trials = []
     for seed in range(1, seeds + 1):
         for arm in arms:
@@ -104,9 +114,23 @@ def make_plan(
                 trials += [Trial(arm, seed, output_dir / arm)] if seed == 1 else []
                 continue
             arguments = scaled(dataclasses.replace(recipes[arm], seed=seed), share)
-            folder = output_dir / f"{arm.replace(':', '-')}-{fingerprint(arguments, data)}"
+            folder = output_dir / f"{arm.replace(':', '-')}-{fingerprint(arguments, data_identity(heard[arm]))}"
             trials.append(Trial(arm, seed, folder, dataclasses.replace(arguments, output_dir=str(folder))))
     return trials
+
+
+def total_audio_seconds(recipes: dict[str, Arguments]) -> float:
+    """What all trained arms hear together, with one seed."""
+    return sum(
+        recipe.max_updates * recipe.audio_seconds_per_update for arm, recipe in recipes.items() if arm in TRAINED
+    )
+
+
+def number_of_probes(arms: Sequence[str], seeds: int, curves: bool) -> int:
+    """Models and checkpoints that are probed; hand-made features have no seeds."""
+    handmade = sum(arm in HANDMADE for arm in arms)
+    on_the_way = curves * (CHECKPOINTS - 1) * sum(arm in CURVES for arm in arms)
+    return handmade + seeds * (len(arms) - handmade + on_the_way)
 
 
 def update_share(audio_seconds: float, probing_minutes: float, budget_minutes: float) -> float:
@@ -150,11 +174,11 @@ def fingerprint(arguments: Arguments, data: str) -> str:
 
 
 def data_identity(train_data: Sequence[str]) -> str:
-    """Hash of the names and sizes of all files in the folders given; of a source that is no folder, its name."""
+    """Hash of the names and sizes of all audio in the folders given; of a source that is no folder, its name."""
     facts = []
     for source in train_data:
         root = Path(source)
-        files = sorted(path for path in root.rglob("*") if path.is_file()) if root.is_dir() else []
+        files = sorted(path for path in root.rglob("*") if path.suffix in (".parquet", *AUDIO_EXTENSIONS))
         facts.append([[str(path.relative_to(root)), path.stat().st_size] for path in files] or source)
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 

@@ -17,11 +17,9 @@ from musicssl.errors import UserError, run_as_command
 from musicssl.probing.encoders import RANDOM_PREFIX
 from musicssl.probing.table import markdown, short
 from study.claims import answers, control_of
-from study.figures import draw_averages, draw_hours, draw_layers
-from study.measurements import Study, difference, interval, load_study
-from study.plan import MEL, MUSIC2VEC, MUSICHUBERT, REMEDIES, SMALL, SMALL_CHOICES, TRAINED, recipe_path
-
-BASES = {"music2vec": MUSIC2VEC, "musichubert": MUSICHUBERT, MEL: REMEDIES, SMALL: SMALL_CHOICES}
+from study.figures import draw_ablations, draw_averages, draw_hours, draw_layers, draw_training
+from study.measurements import Measured, Study, difference, interval, load_study
+from study.plan import BASES, OWN_MATERIAL, TRAINED, recipe_path
 
 
 def main(command_line: Sequence[str] | None = None) -> None:
@@ -40,8 +38,9 @@ def main(command_line: Sequence[str] | None = None) -> None:
     pictures.mkdir(exist_ok=True)
     blocks = {name: render(study) for name, render in TABLES.items()}
     for name, (draw, caption) in FIGURES.items():
-        draw(study, pictures / f"study_{name}.png")
-        blocks[name] = f"![{caption}](figures/study_{name}.png)\n\n*{caption}*"
+        picture = f"study_{name.removesuffix('_figure')}.png"
+        draw(study, pictures / picture)
+        blocks[name] = f"![{caption}](figures/{picture})\n\n*{caption}*"
     parsed.document.write_text(fill(parsed.document.read_text(), blocks))
     print(parsed.document)
 
@@ -72,36 +71,57 @@ def setup_table(study: Study) -> str:
     rows = [
         ["trained arms", str(len(trained))],
         ["pre-training seeds of an arm", " to ".join(map(str, seeds))],
-        ["updates of a run", " to ".join(map(str, (updates[0], updates[-1]))) if trained else "–"],
-        ["hours of audio heard", " to ".join((hours[0], hours[-1])) if trained else "–"],
-        ["test clips", ", ".join(f"{task} {first[task]['split_sizes']['test']}" for task in study.tasks)],
+        ["updates of a run", " to ".join(dict.fromkeys(map(str, (updates[0], updates[-1])))) if trained else "–"],
+        ["hours of audio heard", " to ".join(dict.fromkeys((hours[0], hours[-1]))) if trained else "–"],
+        *(
+            [f"test clips, {group}", ", ".join(f"{task} {first[task]['split_sizes']['test']}" for task in tasks)]
+            for group, tasks in study.groups.items()
+        ),
         ["arms without results", ", ".join(study.missing) or "none"],
     ]
     return markdown(["", ""], rows)
 
 
-def score_table(study: Study) -> str:
-    """One row per arm, one column per task, the average with its interval."""
+def average_table(study: Study) -> str:
+    """One row per arm: the average over all tasks and over each group of them, with intervals."""
+    groups = {"all tasks": study.tasks} | (study.groups if len(study.groups) > 1 else {})
+    rows = [
+        [arm, *(_with_interval(measured, tasks) for tasks in groups.values())] for arm, measured in study.arms.items()
+    ]
+    return markdown(["arm", *(f"{name} ({len(tasks)})" for name, tasks in groups.items())], rows)
+
+
+def score_tables(study: Study) -> str:
+    """One table per group of tasks: one row per arm, one column per task."""
     first = next(iter(study.arms.values()))
-    header = ["arm", "average ± 95 %", *(f"{task} ({short(first.metric(task))})" for task in study.tasks)]
-    rows = []
-    for arm, measured in study.arms.items():
-        low, high = interval(measured.resampled(study.tasks))
-        average = f"{100 * measured.average(study.tasks):.1f} ±{50 * (high - low):.1f}"
-        rows.append([arm, average, *(f"{100 * measured.score(task):.1f}" for task in study.tasks)])
-    return markdown(header, rows)
+    tables = []
+    for group, tasks in study.groups.items():
+        header = ["arm", *(f"{task} ({short(first.metric(task))})" for task in tasks)]
+        rows = [
+            [arm, *(f"{100 * measured.score(task):.1f}" for task in tasks)] for arm, measured in study.arms.items()
+        ]
+        tables.append(f"{group.capitalize()}:\n\n{markdown(header, rows)}")
+    return "\n\n".join(tables)
+
+
+def ablations(study: Study) -> list[tuple[str, str, str]]:
+    """(base, arm, what its recipe changes of the base's) of every finished pair."""
+    found = []
+    for base, arms in BASES.items():
+        for arm in arms:
+            if arm != base and {arm, base} <= study.arms.keys():
+                own = yaml.safe_load(recipe_path(arm).read_text())
+                changed = ", ".join(f"{key}: {_inline(value)}" for key, value in own.items() if key != "extends")
+                found.append((base, arm, changed or f"--train_data {OWN_MATERIAL[arm]}"))
+    return found
 
 
 def ablation_table(study: Study) -> str:
     """Each arm beside the arm whose recipe it changes: the key, and what it does to the average."""
-    rows = []
-    for base, arms in BASES.items():
-        for arm in arms:
-            if arm == base or not {arm, base} <= study.arms.keys():
-                continue
-            own = yaml.safe_load(recipe_path(arm).read_text())
-            changed = ", ".join(f"{key}: {_inline(value)}" for key, value in own.items() if key != "extends")
-            rows.append([arm, changed, *_gap_cells(*difference(study.arms[arm], study.arms[base], study.tasks))])
+    rows = [
+        [arm, changed, *_gap_cells(*difference(study.arms[arm], study.arms[base], study.tasks))]
+        for base, arm, changed in ablations(study)
+    ]
     return markdown(["arm", "changes", "points of average", "95 %"], rows)
 
 
@@ -120,11 +140,15 @@ def curve_table(study: Study) -> str:
     for arm, points in study.curves.items():
         control = study.arms.get(control_of(arm))
         for point in ([control] if control else []) + points:
-            low, high = interval(point.resampled(study.tasks))
-            average = f"{100 * point.average(study.tasks):.1f} ±{50 * (high - low):.1f}"
             stage = "random weights" if point.arm.startswith(RANDOM_PREFIX) else f"{point.hours:.2f}"
-            rows.append([arm, stage, average, *(f"{100 * point.score(task):.1f}" for task in study.tasks)])
-    return markdown(["arm", "hours heard", "average ± 95 %", *study.tasks], rows)
+            groups = [study.tasks, *(study.groups.values() if len(study.groups) > 1 else ())]
+            rows.append([arm, stage, *(_with_interval(point, tasks) for tasks in groups)])
+    return markdown(["arm", "hours heard", "all tasks", *(study.groups if len(study.groups) > 1 else ())], rows)
+
+
+def _with_interval(measured: Measured, tasks: list[str]) -> str:
+    low, high = interval(measured.resampled(tasks))
+    return f"{100 * measured.average(tasks):.1f} ±{50 * (high - low):.1f}"
 
 
 def _gap_cells(gap: float, ci95: tuple[float, float]) -> list[str]:
@@ -135,15 +159,22 @@ def _inline(value: object) -> str:
     return yaml.safe_dump(value, default_flow_style=True, width=200).splitlines()[0]
 
 
+def _draw_ablations(study: Study, path: Path) -> None:
+    draw_ablations(study, [(base, arm) for base, arm, _ in ablations(study)], path)
+
+
 TABLES: dict[str, Callable[[Study], str]] = {
     "setup": setup_table,
-    "scores": score_table,
+    "averages_table": average_table,
+    "scores": score_tables,
     "claims": claim_table,
     "ablations": ablation_table,
     "hours_table": curve_table,
 }
 FIGURES: dict[str, tuple[Callable[[Study, Path], None], str]] = {
     "averages": (draw_averages, "Average score of each arm with its 95 % interval."),
+    "ablations_figure": (_draw_ablations, "What each change of a base recipe does to the average score."),
+    "training": (draw_training, "Learning curves: what the models are trained for, as the training goes on."),
     "hours": (draw_hours, "Average score against hours of audio heard; dotted: hand-made features."),
     "layers": (draw_layers, "Validation score of each layer; dashed: the same network with random weights."),
 }

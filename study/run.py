@@ -1,6 +1,6 @@
 """Train and probe the whole study; the same command goes on where an interrupted one stopped.
 
-python -m study.run --train_data FOLDER --probe_data FOLDER --output_dir runs/study               # 6 hours, 2 cores
+python -m study.run --train_data FOLDER --probe_data FOLDER --output_dir runs/study
 python -m study.run --train_data FOLDER --probe_data FOLDER --output_dir runs/study-quick --quick  # 15 minutes
 python -m study.report --results runs/study --document docs/study.md
 """
@@ -8,12 +8,15 @@ python -m study.report --results runs/study --document docs/study.md
 import argparse
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from accelerate import PartialState
 
+from musicssl.audio.prepare import ClipSettings, prepare
+from musicssl.audio.sources import parse_sources
 from musicssl.errors import UserError, run_as_command
 from musicssl.probing.features import ExtractionSettings
 from musicssl.probing.protocol import ProbeSettings
@@ -21,11 +24,16 @@ from musicssl.probing.store import write_json
 from musicssl.probing.table import markdown
 from study import tasks as study_tasks
 from study.jobs import Jobs
-from study.plan import ARMS, QUICK_ARMS, Trial, make_plan
+from study.material import total_seconds, write_excerpt, write_sets, write_speech
+from study.plan import ARMS, EXCERPT, OWN_MATERIAL, QUICK_ARMS, SPEECH, Trial, check_arms, make_plan
 from study.trial import average_score
 
-BUDGET_MINUTES, PROBE_MINUTES = 360, 5.0
-QUICK_BUDGET_MINUTES, QUICK_PROBE_MINUTES, QUICK_PROBE_CLIPS = 15, 0.8, 150
+PROBE_MINUTES = 4.0  # what probing one model takes on one core, about
+QUICK_BUDGET_MINUTES, QUICK_PROBE_MINUTES = 15, 1.0
+PROBE_CLIPS, QUICK_PROBE_CLIPS = 300, 100
+SET_SIZE, QUICK_SET_SIZE = 3, 0
+# The networks of the study are small: on a processor a batch of a few seconds stays in its cache.
+BATCH_SECONDS = {"cpu": 10.0}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -37,49 +45,90 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--probe_data", type=Path, required=True, help="folder of labelled audiofolders")
     parser.add_argument("--output_dir", type=Path, required=True)
     parser.add_argument("--quick", action="store_true", help="few arms, tasks and updates: about 15 minutes")
-    parser.add_argument("--budget_minutes", type=float, help="scales the updates of all runs; default: 360")
+    parser.add_argument("--budget_minutes", type=float, help="scales the updates of all runs; default: as the recipes")
     parser.add_argument("--seeds", type=int, default=1, help="pre-trainings of each arm")
     parser.add_argument("--jobs", type=int, help="trials at once, which share the cores; default: one per core")
     parser.add_argument("--arms", nargs="+", metavar="ARM", help=f"among {', '.join(ARMS)}; default: all")
     parser.add_argument("--tasks", nargs="+", metavar="FOLDER/COLUMN[:TYPE]", help="below --probe_data")
-    parser.add_argument("--probe_clips", type=int, help="of each split at most; default: all, with --quick 150")
+    parser.add_argument("--probe_clips", type=int, help="of each split of --probe_data at most; default: 300")
     parser.add_argument("--no_curves", action="store_true", help="probe no checkpoints on the way, as with --quick")
-    parser.add_argument("--data_root", type=Path, help="also the 13 tasks whose data sets are found here")
+    parser.add_argument("--set_size", type=int, help="of the sets made for the 13 tasks, 0: none; default: 3")
+    parser.add_argument("--data_root", type=Path, help="the 13 tasks' own data sets, in the place of those made here")
     parser.add_argument("--head_seeds", type=int, default=3, help="heads that differ in nothing but their seed")
     parser.add_argument("--head_epochs", type=int, default=50, help="epochs of the heads at most")
-    parser.add_argument("--head_learning_rates", type=float, nargs="+", default=[1e-3, 5e-3])
+    # The one rate of the experiments nearest to the paper (paper.md, section 2).
+    parser.add_argument("--head_learning_rates", type=float, nargs="+", default=[1e-3])
+    parser.add_argument("--feature_scaling", choices=["standard", "none"], default="standard", help="for the heads")
     return parser
 
 
 def main(command_line: Sequence[str] | None = None) -> None:
-    """Plan, then trial after trial."""
+    """Make what is missing, plan, then trial after trial."""
     parsed = build_parser().parse_args(command_line)
     if not parsed.probe_data.is_dir():
         raise UserError(f"--probe_data {parsed.probe_data}: no such folder")
-    budget = parsed.budget_minutes or (QUICK_BUDGET_MINUTES if parsed.quick else BUDGET_MINUTES)
-    arms = parsed.arms or (QUICK_ARMS if parsed.quick else ARMS)
+    arms = parsed.arms or default_arms(parsed.quick, parsed.probe_data)
+    check_arms(arms)
+    parsed.output_dir.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    tasks = make_tasks(parsed)
+    train_data = make_training_audio(parsed, arms)
+    jobs = parsed.jobs or default_jobs()
     curves = not (parsed.quick or parsed.no_curves)
+    budget = parsed.budget_minutes or (QUICK_BUDGET_MINUTES if parsed.quick else None)
+    if budget is not None:
+        budget -= (time.monotonic() - started) / 60
     probe_minutes = QUICK_PROBE_MINUTES if parsed.quick else PROBE_MINUTES
-    trials = make_plan(arms, parsed.seeds, parsed.train_data, parsed.output_dir, budget, probe_minutes, curves)
-    specifications = parsed.tasks or (study_tasks.QUICK if parsed.quick else study_tasks.DEFAULT)
-    clips = parsed.probe_clips or (QUICK_PROBE_CLIPS if parsed.quick else None)
-    tasks = study_tasks.Tasks(parsed.probe_data, tuple(specifications), clips, parsed.data_root)
+    trials = make_plan(arms, parsed.seeds, train_data, parsed.output_dir, budget, probe_minutes, jobs, curves)
+    device = PartialState().device
     settings = ProbeSettings(
-        extraction=ExtractionSettings(parsed.output_dir / "features", device=PartialState().device),
+        extraction=ExtractionSettings(
+            parsed.output_dir / "features", BATCH_SECONDS.get(device.type, 120.0), device=device
+        ),
         learning_rates=tuple(parsed.head_learning_rates),
         seeds=tuple(range(parsed.head_seeds)),
         epochs=parsed.head_epochs,
-        head_device=PartialState().device,
+        feature_scaling=parsed.feature_scaling,
+        head_device=device,
     )
-    parsed.output_dir.mkdir(parents=True, exist_ok=True)
-    write_index(trials, [task.name for task, _ in tasks.load()[0]], parsed.output_dir)
+    write_index(trials, tasks, parsed.output_dir)
     named = trials_named(trials)
     states = dict.fromkeys(named, "waiting")
-    jobs = Jobs(parsed.jobs or default_jobs(), parsed.output_dir / "logs", tasks, settings, curves)
-    for name, state in jobs.run(named):
+    for name, state in Jobs(jobs, parsed.output_dir / "logs", tasks, settings, curves).run(named):
         states[name] = state
         print(f"\n{progress_table(trials, states)}\n", flush=True)
-    print(f"python -m study.report --results {parsed.output_dir}")
+    print(f"{(time.monotonic() - started) / 60:.1f} minutes; python -m study.report --results {parsed.output_dir}")
+
+
+def default_arms(quick: bool, probe_data: Path) -> Sequence[str]:
+    """All, but those that need speech only where there is some."""
+    if quick:
+        return QUICK_ARMS
+    return [arm for arm in ARMS if arm not in OWN_MATERIAL or (probe_data / "speaker" / "train").is_dir()]
+
+
+def make_tasks(parsed: argparse.Namespace) -> study_tasks.Tasks:
+    """What is probed; sets of the 13 tasks are made when nobody has the real ones."""
+    size = parsed.set_size if parsed.set_size is not None else QUICK_SET_SIZE if parsed.quick else SET_SIZE
+    data_root = parsed.data_root
+    if data_root is None and size > 0:
+        data_root = write_sets(parsed.output_dir / "sets", size)
+    return study_tasks.Tasks(
+        parsed.probe_data,
+        tuple(parsed.tasks or (study_tasks.QUICK if parsed.quick else study_tasks.DEFAULT)),
+        parsed.probe_clips or (QUICK_PROBE_CLIPS if parsed.quick else PROBE_CLIPS),
+        data_root,
+    )
+
+
+def make_training_audio(parsed: argparse.Namespace, arms: Sequence[str]) -> list[str]:
+    """Shards of --train_data that stream fast, and what arms hear in its place."""
+    music = parsed.output_dir / "music"
+    prepare(parse_sources(parsed.train_data), music, ClipSettings(), validation_fraction=0.0)
+    if not set(OWN_MATERIAL).isdisjoint(arms):
+        speech = write_speech(parsed.probe_data, parsed.output_dir / OWN_MATERIAL[SPEECH])
+        write_excerpt(parsed.train_data, total_seconds(speech), parsed.output_dir / OWN_MATERIAL[EXCERPT])
+    return [str(music)]
 
 
 def default_jobs() -> int:
@@ -101,8 +150,11 @@ def progress_table(trials: Sequence[Trial], states: dict[str, str]) -> str:
     return markdown(["trial", "updates", "state", "average of tasks"], rows)
 
 
-def write_index(trials: Sequence[Trial], tasks: Sequence[str], output_dir: Path) -> None:
-    """study.json: which folder belongs to which arm and seed, for the report."""
+def write_index(trials: Sequence[Trial], tasks: study_tasks.Tasks, output_dir: Path) -> None:
+    """study.json: which folder belongs to which arm and seed, and which tasks there are, for the report."""
+    names = [task.name for task, _ in tasks.load()[0]]
+    count = len(tasks.specifications)
+    groups = {"recordings": names[:count], "the 13 tasks" if tasks.is_real else "made sets": names[count:]}
     entries = [
         {
             "arm": trial.arm,
@@ -113,7 +165,8 @@ def write_index(trials: Sequence[Trial], tasks: Sequence[str], output_dir: Path)
         }
         for trial in trials
     ]
-    write_json(output_dir / "study.json", {"tasks": list(tasks), "trials": entries})
+    groups = {group: own for group, own in groups.items() if own}
+    write_json(output_dir / "study.json", {"tasks": names, "groups": groups, "trials": entries})
 
 
 if __name__ == "__main__":

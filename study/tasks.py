@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from musicssl.errors import UserError
-from musicssl.probing.availability import load_tasks, select_tasks
+from musicssl.probing.availability import DEMO_RECORD, load_tasks, select_tasks
 from musicssl.probing.custom_task import custom_task
 from musicssl.probing.tasks.base import SPLITS, Task, TaskData
 
@@ -14,7 +14,9 @@ QUICK = (
     "notes/pitch", "notes/pitch_class", "technique/technique", "artist/artist", "percussion/percussion",
     "piano/key:key",
 )  # fmt: skip
-DEFAULT = (*QUICK, "notes/instrument_family", "speaker/speaker", "piano/beat_times:beat")
+DEFAULT = (
+    *QUICK, "notes/instrument_family", "speaker/speaker", "piano/composer", "piano/beat_times:beat",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Tasks:
 
     Attributes:
         specifications: FOLDER/COLUMN[:TYPE] each, with FOLDER below `probe_data`.
-        clips_per_split: keep so many examples of each split at most; the same clips for all labels of a folder.
+        clips_per_split: so many examples of each split of `probe_data` at most; the same for all labels of a folder.
         data_root: where the data sets of the 13 tasks are looked for; None leaves them out.
     """
 
@@ -32,6 +34,11 @@ class Tasks:
     clips_per_split: int | None = None
     data_root: Path | None = None
 
+    @property
+    def is_real(self) -> bool:
+        """Whether the data sets of the 13 tasks are the published ones, not made by this package."""
+        return self.data_root is not None and not (self.data_root / DEMO_RECORD).is_file()
+
     def load(self) -> tuple[list[tuple[Task, TaskData]], dict[str, str]]:
         """The tasks with their examples, and for those of the 13 that cannot be loaded from `data_root`, why.
 
@@ -39,19 +46,18 @@ class Tasks:
             UserError: a folder or column that is not there.
         """
         tasks = [self._load(specification) for specification in self.specifications]
+        tasks = [(task, _thinned(data, self.clips_per_split)) for task, data in tasks]
         errors = {}
         if self.data_root is not None:
             published, errors = load_tasks(select_tasks("all"), self.data_root, allow_partial=True)
             tasks += published
-        return [(task, _thinned(data, self.clips_per_split)) for task, data in tasks], errors
+        return tasks, errors
 
     def _load(self, specification: str) -> tuple[Task, TaskData]:
         path, _, kind = specification.partition(":")
         folder, slash, column = path.rpartition("/")
         if not slash or not (self.probe_data / folder).is_dir():
-            raise UserError(
-                f"--tasks {specification}: give FOLDER/COLUMN[:TYPE], with FOLDER below {self.probe_data}"
-            )
+            raise UserError(f"--tasks {specification}: give FOLDER/COLUMN[:TYPE], with FOLDER below {self.probe_data}")
         source = str(self.probe_data / folder)
         task = custom_task(source, column, kind or "multiclass")
         return task, task.load(Path(source))

@@ -9,12 +9,14 @@ runs/study/musichubert-1a2b3c4d5e/
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from musicssl.errors import UserError
 from musicssl.hub.card import write_card
 from musicssl.pretraining import building
 from musicssl.pretraining.checkpoint import list_checkpoints, read_state
+from musicssl.pretraining.cpu_kernels import keep_freed_memory
 from musicssl.pretraining.iterations import train_iterations
 from musicssl.probing.encoders import load_encoder
 from musicssl.probing.protocol import ProbeSettings
@@ -22,6 +24,7 @@ from musicssl.probing.session import probe_model
 from musicssl.probing.tasks.base import Task, TaskData
 from study.plan import CURVES, Trial
 
+BEAT_EPOCHS = 15
 LoadedTasks = tuple[list[tuple[Task, TaskData]], dict[str, str]]
 
 
@@ -35,6 +38,7 @@ def carry_out(trial: Trial, tasks: LoadedTasks, settings: ProbeSettings, curves:
         UserError: the run failed, say because its targets collapsed.
         KeyboardInterrupt: training was asked to stop; it has written a checkpoint.
     """
+    keep_freed_memory()
     if trial.trains:
         result = train_iterations(trial.arguments, building.build_accelerator(trial.arguments))
         if not result.finished:
@@ -69,6 +73,12 @@ def _write_architecture(trial: Trial) -> None:
 
 
 def _probe(encoder: str, seed: int, folder: Path, tasks: LoadedTasks, settings: ProbeSettings) -> None:
-    content = probe_model(load_encoder(encoder, seed=seed), *tasks, settings, folder)
-    if failed := {name: reason for name, reason in content["errors"].items() if name not in tasks[1]}:
+    loaded, errors = tasks
+    network = load_encoder(encoder, seed=seed)
+    # Every frame is an example to a beat head: as many epochs and seeds as the others have would cost more than they.
+    of_beats = replace(settings, seeds=settings.seeds[:1], epochs=min(settings.epochs or BEAT_EPOCHS, BEAT_EPOCHS))
+    for own, is_beat in ((settings, False), (of_beats, True)):
+        tasks_of_kind = [(task, data) for task, data in loaded if (task.kind == "beat") == is_beat]
+        content = probe_model(network, tasks_of_kind, errors, own, folder)
+    if failed := {name: reason for name, reason in content["errors"].items() if name not in errors}:
         raise UserError("; ".join(f"{name}: {reason}" for name, reason in failed.items()))

@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, _, meaning in _SIZES:
         default = getattr(CollectionSettings, name)
         parser.add_argument(f"--{name}", type=type(default), default=default, help=f"{meaning} (default: {default})")
+    parser.add_argument("--size", type=int, default=1, help="times as many clips in the sets of --tasks (default: 1)")
     parser.add_argument(
         "--tasks", help="instead, small sets in the distributed layouts of these probing tasks: all, or names like a,b"
     )
@@ -43,11 +44,13 @@ def run(arguments: argparse.Namespace) -> None:
     for name, smallest, _ in _SIZES:
         if not getattr(arguments, name) >= smallest:
             raise UserError(f"--{name} {getattr(arguments, name)}: give at least {smallest}")
+    if arguments.size < 1:
+        raise UserError(f"--size {arguments.size}: give at least 1")
     if arguments.tasks:
         names = list(TASKS) if arguments.tasks == "all" else arguments.tasks.split(",")
         for archive in dict.fromkeys(get_task(name).dataset for name in names):
-            settings = {"seed": arguments.seed}
-            write_part(arguments.out, archive, settings, partial(ARCHIVES[archive], seed=arguments.seed))
+            settings = {"seed": arguments.seed, "size": arguments.size}
+            write_part(arguments.out, archive, settings, partial(ARCHIVES[archive], **settings))
         return
     settings = CollectionSettings(**{name: getattr(arguments, name) for name, _, _ in _SIZES})
     for part, write in PARTS.items():

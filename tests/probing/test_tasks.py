@@ -322,6 +322,18 @@ def test_a_whole_set_with_a_clip_gone_is_refused(tmp_path):
     assert task.root(tmp_path) == tmp_path / "small"
 
 
+@pytest.mark.parametrize("name", ("vocalset_singer", "nsynth_pitch", "gtzan_genre", "emomusic"))
+def test_larger_archives_hold_more_of_the_same(name, data_root, tmp_path, monkeypatch):
+    for module in (emomusic, gtzan):
+        monkeypatch.setattr(module, "SECONDS", 1.0)
+    archive = get_task(name).dataset
+    ARCHIVES[archive](tmp_path / archive, seed=0, size=2)
+    small, large = load(name, data_root), load(name, tmp_path)
+    assert len(large.examples) >= 2 * len(small.examples) - 2  # a flaw that stands once may hide a clip
+    assert {example.clip_id for example in small.examples} <= {example.clip_id for example in large.examples}
+    assert all(count > 0 for count in large.counts().values())
+
+
 def test_the_demo_command_writes_archives_by_task(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(mtg_jamendo, "SECONDS", 0.5)
     for folder in ("a", "b"):
@@ -332,3 +344,8 @@ def test_the_demo_command_writes_archives_by_task(tmp_path, monkeypatch, capsys)
     assert all((tmp_path / "a" / path).read_bytes() == (tmp_path / "b" / path).read_bytes() for path in files)
     assert cli.main(["demo", "--out", str(tmp_path / "c"), "--tasks", "mtg"]) == 2
     assert "--tasks mtg" in capsys.readouterr().err
+    # Another size is another set: the folder is not mixed.
+    assert cli.main(["demo", "--out", str(tmp_path / "a"), "--tasks", "mtg_genre", "--size", "2"]) == 2
+    assert "made otherwise" in capsys.readouterr().err
+    assert cli.main(["demo", "--out", str(tmp_path / "c"), "--tasks", "mtg_genre", "--size", "0"]) == 2
+    assert "--size 0" in capsys.readouterr().err

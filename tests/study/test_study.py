@@ -3,18 +3,21 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 
+from musicssl.audio.decode import audio_info, load_audio
+from musicssl.audio.write import write_audio
 from musicssl.demo.collection import CollectionSettings, write_notes, write_pretrain
 from musicssl.errors import UserError, run_as_command
 from musicssl.pretraining.recipes import load_recipe
 from study import plan
 from study.claims import answers
+from study.material import audio_files, total_seconds, write_excerpt, write_speech
 from study.measurements import difference, load_study
-from study.plan import ARMS, RECIPES, make_plan, recipe_path, scaled, update_share
-from study.report import BASES, fill
+from study.plan import ARMS, BASES, OWN_MATERIAL, RECIPES, check_arms, make_plan, recipe_path, scaled, update_share
+from study.report import fill
 from study.report import main as report
-from study.run import PROBE_MINUTES
 from study.run import main as run
 
 # What the study's ablations may change: one thing, which for a pair of codebooks takes two keys.
@@ -65,13 +68,10 @@ def tiny_recipes(tmp_path, monkeypatch):
 def test_study_runs_is_cached_and_fills_its_document(music, tiny_recipes, tmp_path, project_root, capsys):
     arms = ["mfcc", "chroma", "random:musichubert", "musichubert", "musichubert_k400", "musichubert_small"]
     results = tmp_path / "results"
-    probes = len(arms) + 2 * (plan.CHECKPOINTS - 1)
-    # Four updates of 2 s of three models.
-    budget_minutes = PROBE_MINUTES * probes + 3 * 4.1 * 2 / plan.AUDIO_SECONDS_PER_MINUTE
     command = [
         "--train_data", str(music / "pretrain"), "--probe_data", str(music / "probe"), "--output_dir", str(results),
-        "--arms", *arms, "--tasks", "notes/instrument", "notes/pitch_class", "--budget_minutes",
-        str(budget_minutes), "--head_seeds", "2", "--head_epochs", "2", "--head_learning_rates", "5e-3",
+        "--arms", *arms, "--tasks", "notes/instrument", "notes/pitch_class", "--set_size", "0",
+        "--head_seeds", "2", "--head_epochs", "2", "--head_learning_rates", "5e-3",
         "--probe_clips", "12", "--jobs", "1",
     ]  # fmt: skip
     assert run_as_command(run, command) == 0
@@ -104,7 +104,9 @@ def test_study_runs_is_cached_and_fills_its_document(music, tiny_recipes, tmp_pa
     text = document.read_text()
     score = study.arms["mfcc"].average(study.tasks)
     assert f"| {100 * score:.1f} ±" in text and "| musichubert_k400 | num_clusters: [6]" in text
-    assert len(list((tmp_path / "figures").glob("study_*.png"))) == 3
+    assert {path.stem for path in (tmp_path / "figures").iterdir()} == {
+        "study_averages", "study_ablations", "study_training", "study_hours", "study_layers",
+    }  # fmt: skip
     again = text
     report(["--results", str(results), "--document", str(document)])
     assert document.read_text() == again
@@ -120,7 +122,7 @@ def test_study_runs_is_cached_and_fills_its_document(music, tiny_recipes, tmp_pa
 def test_trials_in_processes_of_their_own_give_the_same_scores(music, tmp_path, capsys):
     command = [
         "--train_data", str(music / "pretrain"), "--probe_data", str(music / "probe"), "--arms", "mfcc", "chroma",
-        "--tasks", "notes/pitch_class", "--budget_minutes", "60", "--head_seeds", "1", "--head_epochs", "2",
+        "--tasks", "notes/pitch_class", "--set_size", "0", "--head_seeds", "1", "--head_epochs", "2",
     ]  # fmt: skip
     scores = []
     for jobs in ("1", "2"):
@@ -136,32 +138,62 @@ def test_trials_in_processes_of_their_own_give_the_same_scores(music, tmp_path, 
 def test_ablation_changes_one_thing(arm, base):
     own, base = load_recipe(recipe_path(arm)), load_recipe(recipe_path(base))
     changed = {key for key in own if own[key] != base.get(key)} - {"recipe_name"}
-    assert len(changed) == 1 or changed in ONE_THING
+    assert len(changed) == (arm not in OWN_MATERIAL) or changed in ONE_THING
     assert own.keys() >= base.keys()
+
+
+def test_speech_and_its_excerpt_of_music_are_as_long(tmp_path):
+    speech = np.sin(np.arange(20_000) / 9).astype(np.float32)
+    for number in range(20):
+        write_audio(_folder(tmp_path / "probe/speaker/train") / f"word-{number:02d}.flac", speech, 16_000)
+    for number in range(4):
+        music = np.sin(np.arange(25 * 44_100) / (9 + number)).astype(np.float32)
+        write_audio(_folder(tmp_path / "music") / f"piece-{number}.wav", music, 44_100)
+    write_audio(tmp_path / "music" / "piece-0-short.wav", speech, 16_000)
+    spoken = write_speech(tmp_path / "probe", tmp_path / "speech")
+    assert total_seconds(spoken) == pytest.approx(25.0)
+    music = write_excerpt([str(tmp_path / "music")], total_seconds(spoken), tmp_path / "excerpt")
+    assert [round(audio_info(path).seconds) for path in audio_files(music)] == [20, 5]
+    # The second piece is heard in the third, from files spread over all; the short file is not.
+    heard = load_audio(audio_files(music)[1])
+    assert np.argmax(np.abs(np.fft.rfft(heard))) * 16_000 / len(heard) == pytest.approx(44_100 / 11 / 2 / np.pi, abs=1)
+    with pytest.raises(UserError, match="--train_data holds 4 files of 20 s, 8 are"):
+        write_excerpt([str(tmp_path / "music")], 150, tmp_path / "more")
+    with pytest.raises(UserError, match="holds no speaker/train"):
+        write_speech(tmp_path / "music", tmp_path / "none")
+
+
+def _folder(path):
+    path.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def test_plan_fits_the_budget_and_names_runs_by_what_they_depend_on(music, tmp_path):
     arguments = (2, [str(music / "pretrain")], tmp_path)
-    small, large = (make_plan(ARMS, *arguments, minutes, PROBE_MINUTES) for minutes in (600, 1200))
-    assert [trial.folder for trial in make_plan(ARMS, *arguments, 600, PROBE_MINUTES)] == [t.folder for t in small]
+    small, large = (make_plan(ARMS, *arguments, minutes, 1.0) for minutes in (600, 1200))
+    assert [trial.folder for trial in make_plan(ARMS, *arguments, 600, 1.0)] == [t.folder for t in small]
     folders = {trial.folder for trial in small}
     assert len(folders) == len(small) == 4 + 2 * (len(ARMS) - 4)  # hand-made features have no seed
     assert not {trial.folder for trial in large if trial.trains} & folders
     updates = {trial.arm: trial.arguments.max_updates for trial in small if trial.trains}
     assert updates["music2vec_updates4k"] == pytest.approx(2 * updates["music2vec"], abs=1)
     heard = [t.arguments.max_updates * t.arguments.audio_seconds_per_update for t in small if t.trains]
-    training = sum(heard) / plan.AUDIO_SECONDS_PER_MINUTE
-    assert 150 < training < 600
+    probing = plan.number_of_probes(ARMS, 2, curves=True)
+    assert sum(heard) / plan.AUDIO_SECONDS_PER_MINUTE == pytest.approx(600 - probing, rel=0.01)
+    halved = make_plan(ARMS, *arguments, 300, 1.0, jobs=2)
+    assert [trial.folder for trial in halved] == [trial.folder for trial in small]
+    as_the_recipes = {t.arm: t.arguments.max_updates for t in make_plan(ARMS, *arguments) if t.trains}
+    assert as_the_recipes["musichubert"] == 2000 and min(as_the_recipes.values()) >= 2000
     iterations = [trial for trial in small if trial.arm == "musichubert_iter2"][0].arguments.iterations
     assert sum(json.loads(each)["updates"] for each in iterations) == pytest.approx(updates["musichubert"], abs=1)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "track.flac").write_bytes(b"other music")
-    other = make_plan(["musichubert"], 2, [str(tmp_path / "other")], tmp_path, 360, 1.0)
-    assert other[0].folder not in folders
+    other = make_plan(["musichubert"], 2, [str(tmp_path / "other")], tmp_path)
+    assert other[0].folder not in {trial.folder for trial in make_plan(["musichubert"], *arguments)}
 
 
 def test_scaling_keeps_proportions(music, tmp_path):
-    trial = make_plan(["music2vec"], 1, [str(music / "pretrain")], tmp_path, 60, 1.0)[0]
+    trial = make_plan(["music2vec"], 1, [str(music / "pretrain")], tmp_path)[0]
     half = scaled(trial.arguments, 0.5)
     assert half.max_updates == pytest.approx(trial.arguments.max_updates / 2, abs=1)
     assert half.learning_rate == trial.arguments.learning_rate
@@ -173,7 +205,7 @@ def test_scaling_keeps_proportions(music, tmp_path):
     "call,message",
     [
         (lambda: update_share(2000, 9.0, 1.0), "--budget_minutes 1"),
-        (lambda: make_plan(["musicgpt"], 1, [], RECIPES, 60, 1.0), "--arms musicgpt: choose among"),
+        (lambda: check_arms(["musicgpt"]), "--arms musicgpt: choose among"),
         (lambda: load_study(RECIPES), "holds no study.json"),
         (lambda: fill("<!-- begin weather -->\n<!-- end weather -->", {"scores": ""}), "'weather'"),
     ],

@@ -2,7 +2,7 @@
 
 from musicssl.demo.archives import emomusic, giantsteps, gtzan, magnatagatune, mtg_jamendo, nsynth, vocalset
 
-# Folder below `--data_root` -> what writes it, given the folder and a seed.
+# Folder below `--data_root` -> what writes it, given the folder, a seed and how many times its smallest size.
 ARCHIVES = {
     "magnatagatune": magnatagatune.write,
     "giantsteps": giantsteps.write,

@@ -17,10 +17,10 @@ HEADER = (
 )
 
 
-def write(root: Path, seed: int) -> None:
+def write(root: Path, seed: int, size: int = 1) -> None:
     """Write annotations/ and clips_45seconds/; every fifth song is in the evaluation set."""
     info, ratings = [HEADER], ["song_id,mean_arousal,std_arousal,mean_valence,std_valence"]
-    for index in range(SONGS):
+    for index in range(SONGS * size):
         rng = clip_generator(seed, "emomusic", index)
         piece = compose(rng, SECONDS)
         song_id = 2 + index

@@ -12,16 +12,16 @@ SECONDS = 30.5  # one whole window of the task; the originals last two minutes
 SHARPS = {"Db": "C#", "Eb": "D#", "Gb": "F#", "Ab": "G#", "Bb": "A#"}
 
 
-def write(root: Path, seed: int) -> None:
+def write(root: Path, seed: int, size: int = 1) -> None:
     """Write both repositories and audio/; the fourth song's audio is gone, as its host is."""
     mtg, test = root / "giantsteps-mtg-key-dataset", root / "giantsteps-key-dataset"
     annotations, metadata = ["ID\tMANUAL KEY\tC"], ["ID\tARTIST\tTITLE"]
-    for index in range(TRAINING_SONGS + TEST_SONGS):
+    for index in range((TRAINING_SONGS + TEST_SONGS) * size):
         rng = clip_generator(seed, "giantsteps", index)
         # Few keys, so that a small training set has several songs of each.
         key = KEYS[(5 * index) % 24] if index % 2 else KEYS[12 + (3 * index) % 12]
         song_id = str(100_000 + 37 * index)
-        if index >= TRAINING_SONGS:
+        if index >= TRAINING_SONGS * size:
             write_lines(test / "annotations" / "key" / f"{song_id}.LOFI.key", [key])
         else:
             tonic, mode = key.split()

@@ -51,11 +51,11 @@ def tags_of(piece: Piece) -> set[str]:
     return tags
 
 
-def write(root: Path, seed: int) -> None:
+def write(root: Path, seed: int, size: int = 1) -> None:
     """Write annotations_final.csv and mp3/."""
     columns = ("clip_id", *LABELS, *RARER_TAGS, "mp3_path")
     rows = [columns]
-    for index in range(CLIPS):
+    for index in range(CLIPS * size):
         rng = clip_generator(seed, "magnatagatune", index)
         piece = compose(rng, SECONDS)
         path = f"{index % 16:x}/demo-album-{index:02d}-{piece.style}-0-29.mp3"

@@ -31,7 +31,7 @@ def tags_of(piece: Piece) -> list[str]:
     ]
 
 
-def write(root: Path, seed: int) -> None:
+def write(root: Path, seed: int, size: int = 1) -> None:
     """Write data/splits/split-0 and audio-low/."""
     belongs = {
         "genre": lambda tag: tag.startswith("genre---"),
@@ -42,7 +42,7 @@ def write(root: Path, seed: int) -> None:
     number = 0
     for split, count in TRACKS.items():
         tables = {subset: [HEADER] for subset in belongs}
-        for _ in range(count):
+        for _ in range(count * size):
             number += 1
             rng = clip_generator(seed, "mtg_jamendo", number)
             piece = compose(rng, SECONDS)

@@ -20,12 +20,12 @@ FAMILY_TIMBRES = {
 }  # fmt: skip
 
 
-def write(root: Path, seed: int) -> None:
+def write(root: Path, seed: int, size: int = 1) -> None:
     """Write nsynth-train, nsynth-valid and nsynth-test."""
     for split, count in NOTES.items():
         folder, examples = root / f"nsynth-{split}", {}
         families = [family for family in FAMILIES if split == "train" or family != "synth_lead"]
-        for index in range(count):
+        for index in range(count * size):
             rng = clip_generator(seed, f"nsynth/{split}", index)
             family, pitch = families[index % len(families)], int(rng.choice(PITCHES))
             velocity = int(rng.choice([25, 50, 75, 100, 127]))

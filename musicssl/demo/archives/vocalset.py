@@ -16,18 +16,21 @@ SECONDS = 3.3  # one chunk of the task
 RECORDINGS_PER_SINGER = 9
 
 
-def write(root: Path, seed: int) -> None:
+def write(root: Path, seed: int, size: int = 1) -> None:
     """Write FULL/; every singer sings nine of the 17 techniques."""
     for singer_index, singer in enumerate(SINGERS):
         folder = f"{'female' if singer[0] == 'f' else 'male'}{singer[1:]}"
-        for turn in range(RECORDINGS_PER_SINGER):
+        for number in range(RECORDINGS_PER_SINGER * size):
+            take, turn = divmod(number, RECORDINGS_PER_SINGER)
             technique = TECHNIQUES[(singer_index + 2 * turn) % len(TECHNIQUES)]
-            rng = clip_generator(seed, f"vocalset/{singer}", turn)
+            rng = clip_generator(seed, f"vocalset/{singer}", number)
+            # The original's takes differ in their vowel.
+            vowel = "aeiou"[take % 5] * (1 + take // 5)
             # As in the original, now and then a name lacks its singer, and a take is shorter than a chunk.
             name = (
-                f"arpeggios_{technique}_a.wav"
-                if (singer_index, turn) == (3, 1)
-                else f"{singer}_arpeggios_{technique}_a.wav"
+                f"arpeggios_{technique}_{vowel}.wav"
+                if (singer_index, number) == (3, 1)
+                else f"{singer}_arpeggios_{technique}_{vowel}.wav"
             )
             seconds = 1.5 if (singer_index + turn) % 17 == 5 else SECONDS
             waveform = sing(singer_index, technique, seconds, rng)

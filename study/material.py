@@ -1,0 +1,93 @@
+"""What the study makes for itself: small sets in the layouts of the 13 tasks, and two equally long trainings.
+
+```
+OUTPUT_DIR/sets/        the sets of the 13 tasks, as `musicssl demo --tasks all` makes them
+OUTPUT_DIR/speech/      the training clips of --probe_data's speakers, joined to tracks
+OUTPUT_DIR/excerpt/     as many seconds of --train_data: what speech is compared with
+```
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from musicssl.audio.decode import AUDIO_EXTENSIONS, audio_info, load_audio
+from musicssl.audio.write import write_audio
+from musicssl.demo.archives import ARCHIVES
+from musicssl.demo.command import write_part
+from musicssl.errors import UserError
+
+SAMPLING_RATE = 16000
+TRACK_SECONDS = 20
+
+
+def write_sets(folder: Path, size: int) -> Path:
+    """The sets of the 13 tasks, `size` times the smallest, made by this package; a second call writes nothing.
+
+    Raises:
+        UserError: the folder holds sets of another size.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, write in ARCHIVES.items():
+        settings = {"seed": 0, "size": size}
+        write_part(folder, name, settings, partial(write, **settings))
+    return folder
+
+
+def write_speech(probe_data: Path, folder: Path) -> Path:
+    """The speakers' training clips one after the other, in tracks of `TRACK_SECONDS`.
+
+    Raises:
+        UserError: there are no speakers in `probe_data`.
+    """
+    files = audio_files(probe_data / "speaker" / "train")
+    if not files:
+        raise UserError(f"--arms musichubert_speech: {probe_data} holds no speaker/train; leave the arm out")
+    speech = np.concatenate([load_audio(path, SAMPLING_RATE) for path in files])
+    length = TRACK_SECONDS * SAMPLING_RATE
+    _write_tracks([speech[start : start + length] for start in range(0, len(speech), length)], folder)
+    return folder
+
+
+def write_excerpt(train_data: Sequence[str], seconds: float, folder: Path) -> Path:
+    """`seconds` of the music, in tracks of at most `TRACK_SECONDS` from the middle of files spread over all of it.
+
+    Raises:
+        UserError: a source is no folder, or holds too few files that are long enough.
+    """
+    files = [path for source in train_data for path in audio_files(Path(source))]
+    files = [path for path in files if audio_info(path).seconds >= TRACK_SECONDS]
+    count = -(-int(seconds) // TRACK_SECONDS)
+    if len(files) < count:
+        raise UserError(
+            f"--arms musichubert_excerpt: --train_data holds {len(files)} files of {TRACK_SECONDS} s, {count} are "
+            "needed; give folders with more music, or leave the arm out"
+        )
+    tracks, left = [], seconds
+    for path in files[:: len(files) // count][:count]:
+        length = min(TRACK_SECONDS, left)
+        start = (audio_info(path).seconds - length) / 2
+        tracks.append(load_audio(path, SAMPLING_RATE, start_seconds=start, seconds=length))
+        left -= length
+    _write_tracks(tracks, folder)
+    return folder
+
+
+def total_seconds(folder: Path) -> float:
+    """Length of all audio in a folder."""
+    return sum(audio_info(path).seconds for path in audio_files(folder))
+
+
+def audio_files(folder: Path) -> list[Path]:
+    """All audio below a folder, in the order of its names."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_EXTENSIONS)
+
+
+def _write_tracks(tracks: Sequence[np.ndarray], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, track in enumerate(tracks):
+        path = folder / f"track-{number:03d}.flac"
+        if not path.exists():
+            write_audio(path, track, SAMPLING_RATE)
