@@ -80,7 +80,9 @@ def draw_training(study: Study, path: Path) -> None:
             panel.plot([row["update"] for row in rows][width - 1 :], smooth, label=arm)
         panel.set_title(title)
         panel.set_xlabel("update")
-        panel.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=6)
+        panel.set_visible(bool(panel.lines))
+        if panel.lines:
+            panel.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=6)
     figure.tight_layout()
     figure.savefig(path)
     pyplot.close(figure)

@@ -21,13 +21,15 @@ from musicssl.probing.handmade import HANDMADE
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 MUSIC2VEC = ("music2vec", *(f"music2vec_{change}" for change in (
-    "prob50", "prob80", "span5", "span15", "target4", "crop4s", "updates4k",
+    "prob50", "prob80", "span5", "span15", "target4", "crop4s", "updates4k", "masks4", "dropped",
 )))  # fmt: skip
 MUSICHUBERT = ("musichubert", "musichubert_mfcc60", "musichubert_k400", "musichubert_iter2")
 MEL = "musichubert_mel"
 REMEDIES = tuple(f"{MEL}_{target}" for target in ("chroma", "cqt", "logmel_chroma", "cqt_regression"))
 SMALL = "musichubert_small"
-SMALL_CHOICES = tuple(f"{SMALL}_{choice}" for choice in ("mfcc", "masked_only", "mel_only", "no_regression"))
+SMALL_CHOICES = tuple(f"{SMALL}_{choice}" for choice in (
+    "mfcc", "masked_only", "mel_only", "no_regression", "random_start", "updates6k",
+))  # fmt: skip
 # What else than --train_data an arm hears; both are as long.
 SPEECH, EXCERPT = "musichubert_speech", "musichubert_excerpt"
 OWN_MATERIAL = {SPEECH: "speech", EXCERPT: "excerpt"}
@@ -42,8 +44,9 @@ QUICK_ARMS = (*CONTROLS, "music2vec", "musichubert", MEL, f"{MEL}_chroma", SMALL
 CURVES = ("musichubert", SMALL)
 CHECKPOINTS = 4
 
-# What one core does with the study's models, about; it only decides how many updates fit in --budget_minutes.
-AUDIO_SECONDS_PER_MINUTE = 3000
+# What one of two busy cores does with the study's models, about; it only decides how many updates fit in
+# --budget_minutes.
+AUDIO_SECONDS_PER_MINUTE = 2000
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,13 @@ def make_plan(
             folder = output_dir / f"{arm.replace(':', '-')}-{fingerprint(arguments, data_identity(heard[arm]))}"
             trials.append(Trial(arm, seed, folder, dataclasses.replace(arguments, output_dir=str(folder))))
     return trials
+
+
+def expected_minutes(trials: Sequence[Trial], probe_minutes: float, jobs: int, curves: bool) -> float:
+    """What all trials together take, about, when nothing is done yet."""
+    heard = [t.arguments.max_updates * t.arguments.audio_seconds_per_update for t in trials if t.trains]
+    probes = number_of_probes([trial.arm for trial in trials], 1, curves)
+    return (sum(heard) / AUDIO_SECONDS_PER_MINUTE + probes * probe_minutes) / jobs
 
 
 def total_audio_seconds(recipes: dict[str, Arguments]) -> float:

@@ -25,10 +25,20 @@ from musicssl.probing.table import markdown
 from study import tasks as study_tasks
 from study.jobs import Jobs
 from study.material import total_seconds, write_excerpt, write_sets, write_speech
-from study.plan import ARMS, EXCERPT, OWN_MATERIAL, QUICK_ARMS, SPEECH, Trial, check_arms, make_plan
+from study.plan import (
+    ARMS,
+    EXCERPT,
+    OWN_MATERIAL,
+    QUICK_ARMS,
+    SPEECH,
+    Trial,
+    check_arms,
+    expected_minutes,
+    make_plan,
+)
 from study.trial import average_score
 
-PROBE_MINUTES = 4.0  # what probing one model takes on one core, about
+PROBE_MINUTES = 6.5  # what probing one model takes on one of two busy cores, about
 QUICK_BUDGET_MINUTES, QUICK_PROBE_MINUTES = 15, 1.0
 PROBE_CLIPS, QUICK_PROBE_CLIPS = 300, 100
 SET_SIZE, QUICK_SET_SIZE = 3, 0
@@ -94,6 +104,8 @@ def main(command_line: Sequence[str] | None = None) -> None:
     write_index(trials, tasks, parsed.output_dir)
     named = trials_named(trials)
     states = dict.fromkeys(named, "waiting")
+    minutes = expected_minutes(trials, probe_minutes, jobs, curves)
+    print(f"{len(trials)} trials, {jobs} at once: about {minutes:.0f} minutes on two cores, less what is done already")
     for name, state in Jobs(jobs, parsed.output_dir / "logs", tasks, settings, curves).run(named):
         states[name] = state
         print(f"\n{progress_table(trials, states)}\n", flush=True)

@@ -15,7 +15,18 @@ from study import plan
 from study.claims import answers
 from study.material import audio_files, total_seconds, write_excerpt, write_speech
 from study.measurements import difference, load_study
-from study.plan import ARMS, BASES, OWN_MATERIAL, RECIPES, check_arms, make_plan, recipe_path, scaled, update_share
+from study.plan import (
+    ARMS,
+    BASES,
+    OWN_MATERIAL,
+    RECIPES,
+    check_arms,
+    expected_minutes,
+    make_plan,
+    recipe_path,
+    scaled,
+    update_share,
+)
 from study.report import fill
 from study.report import main as report
 from study.run import main as run
@@ -180,6 +191,7 @@ def test_plan_fits_the_budget_and_names_runs_by_what_they_depend_on(music, tmp_p
     heard = [t.arguments.max_updates * t.arguments.audio_seconds_per_update for t in small if t.trains]
     probing = plan.number_of_probes(ARMS, 2, curves=True)
     assert sum(heard) / plan.AUDIO_SECONDS_PER_MINUTE == pytest.approx(600 - probing, rel=0.01)
+    assert expected_minutes(small, 1.0, jobs=1, curves=True) == pytest.approx(600, rel=0.01)
     halved = make_plan(ARMS, *arguments, 300, 1.0, jobs=2)
     assert [trial.folder for trial in halved] == [trial.folder for trial in small]
     as_the_recipes = {t.arm: t.arguments.max_updates for t in make_plan(ARMS, *arguments) if t.trains}
