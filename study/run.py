@@ -39,7 +39,7 @@ from study.plan import (
 from study.trial import average_score
 
 PROBE_MINUTES = 6.5  # what probing one model takes on one of two busy cores, about
-QUICK_BUDGET_MINUTES, QUICK_PROBE_MINUTES = 15, 1.0
+QUICK_BUDGET_MINUTES, QUICK_PROBE_MINUTES = 15, 1.3
 PROBE_CLIPS, QUICK_PROBE_CLIPS = 300, 100
 SET_SIZE, QUICK_SET_SIZE = 3, 0
 # The networks of the study are small: on a processor a batch of a few seconds stays in its cache.
