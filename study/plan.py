@@ -84,42 +84,55 @@ def check_arms(arms: Sequence[str]) -> None:
 
 
 def make_plan(
-    arms: Sequence[str],
-    seeds: int,
-    train_data: Sequence[str],
-    output_dir: Path,
-    budget_minutes: float | None = None,
-    probe_minutes: float = 0.0,
-    jobs: int = 1,
-    curves: bool = True,
+    arms: Sequence[str], seeds: int, train_data: Sequence[str], output_dir: Path, share: float = 1.0
 ) -> list[Trial]:
     """Every trial of the study, seed by seed, so that an unfinished study has all arms at fewer seeds.
 
     Args:
-        budget_minutes: for all trials together; scales the updates that the recipes name. None keeps them.
-        probe_minutes: what probing one model takes, about, with `jobs` at once.
-        jobs: trials at once.
-        curves: checkpoints on the way are probed too.
-
-    Raises:
-        UserError: a budget too small to train anything.
+        share: by what the updates that the recipes name are multiplied.
     """
-    heard = {arm: [str(output_dir / OWN_MATERIAL[arm])] if arm in OWN_MATERIAL else train_data for arm in arms}
-    recipes = {arm: _parse(arm, heard[arm], output_dir) for arm in arms if arm not in HANDMADE}
-    share = 1.0
-    if budget_minutes is not None:
-        audio_seconds, probes = seeds * total_audio_seconds(recipes), number_of_probes(arms, seeds, curves)
-        share = update_share(audio_seconds / jobs, probes * probe_minutes / jobs, budget_minutes)
     trials = []
     for seed in range(1, seeds + 1):
         for arm in arms:
             if arm in HANDMADE:
                 trials += [Trial(arm, seed, output_dir / arm)] if seed == 1 else []
                 continue
-            arguments = scaled(dataclasses.replace(recipes[arm], seed=seed), share)
-            folder = output_dir / f"{arm.replace(':', '-')}-{fingerprint(arguments, data_identity(heard[arm]))}"
+            heard = [str(output_dir / OWN_MATERIAL[arm])] if arm in OWN_MATERIAL else train_data
+            arguments = scaled(dataclasses.replace(_parse(arm, heard, output_dir), seed=seed), share)
+            folder = output_dir / f"{arm.replace(':', '-')}-{fingerprint(arguments, data_identity(heard))}"
             trials.append(Trial(arm, seed, folder, dataclasses.replace(arguments, output_dir=str(folder))))
     return trials
+
+
+def share_of_budget(
+    arms: Sequence[str],
+    seeds: int,
+    budget_minutes: float,
+    material_minutes: float,
+    probe_minutes: float,
+    jobs: int,
+    curves: bool,
+) -> float:
+    """By what to multiply every recipe's updates, so that all trials together take `budget_minutes`, about.
+
+    Args:
+        material_minutes: what is made before the first trial takes so long, about.
+        probe_minutes: what probing one model takes, about, with `jobs` at once.
+        jobs: trials at once.
+        curves: checkpoints on the way are probed too.
+
+    Raises:
+        UserError: the budget is too small to train anything.
+    """
+    recipes = [_parse(arm, ["-"], Path("-")) for arm in arms if arm in TRAINED]
+    audio_seconds = seeds * sum(recipe.max_updates * recipe.audio_seconds_per_update for recipe in recipes)
+    fixed_minutes = material_minutes + number_of_probes(arms, seeds, curves) * probe_minutes / jobs
+    if budget_minutes <= fixed_minutes:
+        raise UserError(
+            f"--budget_minutes {budget_minutes:g}: making the sets and probing alone take {fixed_minutes:.0f} "
+            "minutes; give more, or fewer --arms or --seeds"
+        )
+    return (budget_minutes - fixed_minutes) * jobs * AUDIO_SECONDS_PER_MINUTE / max(audio_seconds, 1)
 
 
 def expected_minutes(trials: Sequence[Trial], probe_minutes: float, jobs: int, curves: bool) -> float:
@@ -129,28 +142,11 @@ def expected_minutes(trials: Sequence[Trial], probe_minutes: float, jobs: int, c
     return (sum(heard) / AUDIO_SECONDS_PER_MINUTE + probes * probe_minutes) / jobs
 
 
-def total_audio_seconds(recipes: dict[str, Arguments]) -> float:
-    """What all trained arms hear together, with one seed."""
-    return sum(
-        recipe.max_updates * recipe.audio_seconds_per_update for arm, recipe in recipes.items() if arm in TRAINED
-    )
-
-
 def number_of_probes(arms: Sequence[str], seeds: int, curves: bool) -> int:
     """Models and checkpoints that are probed; hand-made features have no seeds."""
     handmade = sum(arm in HANDMADE for arm in arms)
     on_the_way = curves * (CHECKPOINTS - 1) * sum(arm in CURVES for arm in arms)
     return handmade + seeds * (len(arms) - handmade + on_the_way)
-
-
-def update_share(audio_seconds: float, probing_minutes: float, budget_minutes: float) -> float:
-    """By what to multiply every recipe's updates, so that hearing `audio_seconds` in all takes what probing leaves."""
-    if budget_minutes <= probing_minutes:
-        raise UserError(
-            f"--budget_minutes {budget_minutes:g}: probing alone takes {probing_minutes:.0f} minutes; give more, "
-            "or fewer --arms or --seeds"
-        )
-    return (budget_minutes - probing_minutes) * AUDIO_SECONDS_PER_MINUTE / max(audio_seconds, 1)
 
 
 def scaled(arguments: Arguments, share: float) -> Arguments:

@@ -35,11 +35,13 @@ from study.plan import (
     check_arms,
     expected_minutes,
     make_plan,
+    share_of_budget,
 )
 from study.trial import average_score
 
 PROBE_MINUTES = 6.5  # what probing one model takes on one of two busy cores, about
 QUICK_BUDGET_MINUTES, QUICK_PROBE_MINUTES = 15, 1.3
+MATERIAL_MINUTES, SET_MINUTES = 0.5, 0.8  # what cutting the music takes, and a set of size 1, about
 PROBE_CLIPS, QUICK_PROBE_CLIPS = 300, 100
 SET_SIZE, QUICK_SET_SIZE = 3, 0
 # The networks of the study are small: on a processor a batch of a few seconds stays in its cache.
@@ -60,9 +62,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--jobs", type=int, help="trials at once, which share the cores; default: one per core")
     parser.add_argument("--arms", nargs="+", metavar="ARM", help=f"among {', '.join(ARMS)}; default: all")
     parser.add_argument("--tasks", nargs="+", metavar="FOLDER/COLUMN[:TYPE]", help="below --probe_data")
-    parser.add_argument("--probe_clips", type=int, help="of each split of --probe_data at most; default: 300")
+    parser.add_argument("--probe_clips", type=int, help="of each split of --probe_data; default: 300, --quick 100")
     parser.add_argument("--no_curves", action="store_true", help="probe no checkpoints on the way, as with --quick")
-    parser.add_argument("--set_size", type=int, help="of the sets made for the 13 tasks, 0: none; default: 3")
+    parser.add_argument("--set_size", type=int, help="of the sets made for the 13 tasks; default: 3, --quick 0 (none)")
     parser.add_argument("--data_root", type=Path, help="the 13 tasks' own data sets, in the place of those made here")
     parser.add_argument("--head_seeds", type=int, default=3, help="heads that differ in nothing but their seed")
     parser.add_argument("--head_epochs", type=int, default=50, help="epochs of the heads at most")
@@ -79,17 +81,18 @@ def main(command_line: Sequence[str] | None = None) -> None:
         raise UserError(f"--probe_data {parsed.probe_data}: no such folder")
     arms = parsed.arms or default_arms(parsed.quick, parsed.probe_data)
     check_arms(arms)
+    jobs = parsed.jobs or default_jobs()
+    curves = not (parsed.quick or parsed.no_curves)
+    probe_minutes = QUICK_PROBE_MINUTES if parsed.quick else PROBE_MINUTES
+    budget, share = parsed.budget_minutes or (QUICK_BUDGET_MINUTES if parsed.quick else None), 1.0
+    if budget is not None:
+        # Not what making it takes today: the trials of a resumed study must be the same.
+        material_minutes = MATERIAL_MINUTES + SET_MINUTES * set_size(parsed)
+        share = share_of_budget(arms, parsed.seeds, budget, material_minutes, probe_minutes, jobs, curves)
     parsed.output_dir.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     tasks = make_tasks(parsed)
-    train_data = make_training_audio(parsed, arms)
-    jobs = parsed.jobs or default_jobs()
-    curves = not (parsed.quick or parsed.no_curves)
-    budget = parsed.budget_minutes or (QUICK_BUDGET_MINUTES if parsed.quick else None)
-    if budget is not None:
-        budget -= (time.monotonic() - started) / 60
-    probe_minutes = QUICK_PROBE_MINUTES if parsed.quick else PROBE_MINUTES
-    trials = make_plan(arms, parsed.seeds, train_data, parsed.output_dir, budget, probe_minutes, jobs, curves)
+    trials = make_plan(arms, parsed.seeds, make_training_audio(parsed, arms), parsed.output_dir, share)
     device = PartialState().device
     settings = ProbeSettings(
         extraction=ExtractionSettings(
@@ -119,11 +122,17 @@ def default_arms(quick: bool, probe_data: Path) -> Sequence[str]:
     return [arm for arm in ARMS if arm not in OWN_MATERIAL or (probe_data / "speaker" / "train").is_dir()]
 
 
+def set_size(parsed: argparse.Namespace) -> int:
+    """How large the sets of the 13 tasks are made; 0: none are."""
+    if parsed.data_root is not None:
+        return 0
+    return parsed.set_size if parsed.set_size is not None else QUICK_SET_SIZE if parsed.quick else SET_SIZE
+
+
 def make_tasks(parsed: argparse.Namespace) -> study_tasks.Tasks:
     """What is probed; sets of the 13 tasks are made when nobody has the real ones."""
-    size = parsed.set_size if parsed.set_size is not None else QUICK_SET_SIZE if parsed.quick else SET_SIZE
     data_root = parsed.data_root
-    if data_root is None and size > 0:
+    if size := set_size(parsed):
         data_root = write_sets(parsed.output_dir / "sets", size)
     return study_tasks.Tasks(
         parsed.probe_data,

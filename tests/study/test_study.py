@@ -25,7 +25,7 @@ from study.plan import (
     make_plan,
     recipe_path,
     scaled,
-    update_share,
+    share_of_budget,
 )
 from study.report import fill
 from study.report import main as report
@@ -181,8 +181,9 @@ def _folder(path):
 
 def test_plan_fits_the_budget_and_names_runs_by_what_they_depend_on(music, tmp_path):
     arguments = (2, [str(music / "pretrain")], tmp_path)
-    small, large = (make_plan(ARMS, *arguments, minutes, 1.0) for minutes in (600, 1200))
-    assert [trial.folder for trial in make_plan(ARMS, *arguments, 600, 1.0)] == [t.folder for t in small]
+    shares = [share_of_budget(ARMS, 2, minutes, 0.0, 1.0, jobs=1, curves=True) for minutes in (600, 1200)]
+    small, large = (make_plan(ARMS, *arguments, share) for share in shares)
+    assert [trial.folder for trial in make_plan(ARMS, *arguments, shares[0])] == [t.folder for t in small]
     folders = {trial.folder for trial in small}
     assert len(folders) == len(small) == 4 + 2 * (len(ARMS) - 4)  # hand-made features have no seed
     assert not {trial.folder for trial in large if trial.trains} & folders
@@ -192,8 +193,7 @@ def test_plan_fits_the_budget_and_names_runs_by_what_they_depend_on(music, tmp_p
     probing = plan.number_of_probes(ARMS, 2, curves=True)
     assert sum(heard) / plan.AUDIO_SECONDS_PER_MINUTE == pytest.approx(600 - probing, rel=0.01)
     assert expected_minutes(small, 1.0, jobs=1, curves=True) == pytest.approx(600, rel=0.01)
-    halved = make_plan(ARMS, *arguments, 300, 1.0, jobs=2)
-    assert [trial.folder for trial in halved] == [trial.folder for trial in small]
+    assert share_of_budget(ARMS, 2, 302, 2.0, 1.0, jobs=2, curves=True) == pytest.approx(shares[0])
     as_the_recipes = {t.arm: t.arguments.max_updates for t in make_plan(ARMS, *arguments) if t.trains}
     assert as_the_recipes["musichubert"] == 2000 and min(as_the_recipes.values()) >= 2000
     iterations = [trial for trial in small if trial.arm == "musichubert_iter2"][0].arguments.iterations
@@ -216,7 +216,7 @@ def test_scaling_keeps_proportions(music, tmp_path):
 @pytest.mark.parametrize(
     "call,message",
     [
-        (lambda: update_share(2000, 9.0, 1.0), "--budget_minutes 1"),
+        (lambda: share_of_budget(ARMS, 1, 9.0, 1.0, 5.0, 1, False), "--budget_minutes 9"),
         (lambda: check_arms(["musicgpt"]), "--arms musicgpt: choose among"),
         (lambda: load_study(RECIPES), "holds no study.json"),
         (lambda: fill("<!-- begin weather -->\n<!-- end weather -->", {"scores": ""}), "'weather'"),
