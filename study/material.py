@@ -8,7 +8,6 @@ OUTPUT_DIR/excerpt/     as many seconds of --train_data: what speech is compared
 """
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ import numpy as np
 from musicssl.audio.decode import AUDIO_EXTENSIONS, audio_info, load_audio
 from musicssl.audio.write import write_audio
 from musicssl.demo.archives import ARCHIVES
-from musicssl.demo.command import write_part
+from musicssl.demo.command import write_archives
 from musicssl.errors import UserError
 
 SAMPLING_RATE = 16000
@@ -30,9 +29,7 @@ def write_sets(folder: Path, size: int) -> Path:
         UserError: the folder holds sets of another size.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for name, write in ARCHIVES.items():
-        settings = {"seed": 0, "size": size}
-        write_part(folder, name, settings, partial(write, **settings))
+    write_archives(folder, ARCHIVES, size=size)
     return folder
 
 

@@ -184,7 +184,7 @@ def data_identity(train_data: Sequence[str]) -> str:
     facts = []
     for source in train_data:
         root = Path(source)
-        files = sorted(path for path in root.rglob("*") if path.suffix in (".parquet", *AUDIO_EXTENSIONS))
+        files = sorted(path for path in root.rglob("*") if path.suffix.lower() in (".parquet", *AUDIO_EXTENSIONS))
         facts.append([[str(path.relative_to(root)), path.stat().st_size] for path in files] or source)
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 

@@ -5,7 +5,7 @@ import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
@@ -48,13 +48,19 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError(f"--size {arguments.size}: give at least 1")
     if arguments.tasks:
         names = list(TASKS) if arguments.tasks == "all" else arguments.tasks.split(",")
-        for archive in dict.fromkeys(get_task(name).dataset for name in names):
-            settings = {"seed": arguments.seed, "size": arguments.size}
-            write_part(arguments.out, archive, settings, partial(ARCHIVES[archive], **settings))
+        archives = dict.fromkeys(get_task(name).dataset for name in names)
+        write_archives(arguments.out, archives, arguments.seed, arguments.size)
         return
     settings = CollectionSettings(**{name: getattr(arguments, name) for name, _, _ in _SIZES})
     for part, write in PARTS.items():
         write_part(arguments.out, part, dataclasses.asdict(settings), partial(write, settings=settings))
+
+
+def write_archives(out: Path, archives: Iterable[str], seed: int = 0, size: int = 1) -> None:
+    """Write each data set in the layout it is distributed in, `size` times the smallest, as `write_part` does."""
+    settings = {"seed": seed, "size": size}
+    for archive in archives:
+        write_part(out, archive, settings, partial(ARCHIVES[archive], **settings))
 
 
 def write_part(out: Path, part: str, settings: dict, write: Callable[[Path], None]) -> None:
