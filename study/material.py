@@ -17,6 +17,7 @@ from musicssl.audio.write import write_audio
 from musicssl.demo.archives import ARCHIVES
 from musicssl.demo.command import write_archives
 from musicssl.errors import UserError
+from study.plan import EXCERPT, SPEECH
 
 SAMPLING_RATE = 16000
 TRACK_SECONDS = 20
@@ -33,15 +34,23 @@ def write_sets(folder: Path, size: int) -> Path:
     return folder
 
 
+def check_speech_and_excerpt(probe_data: Path, train_data: Sequence[str]) -> None:
+    """Whether speech and as many seconds of music can be cut from the data, before anything is made.
+
+    Raises:
+        UserError: as `write_speech` and `write_excerpt`.
+    """
+    _speech_files(probe_data)
+    _excerpt_files(train_data, total_seconds(_speakers(probe_data)))
+
+
 def write_speech(probe_data: Path, folder: Path) -> Path:
     """The speakers' training clips one after the other, in tracks of `TRACK_SECONDS`.
 
     Raises:
         UserError: there are no speakers in `probe_data`.
     """
-    files = audio_files(probe_data / "speaker" / "train")
-    if not files:
-        raise UserError(f"--arms musichubert_speech: {probe_data} holds no speaker/train; leave the arm out")
+    files = _speech_files(probe_data)
     speech = np.concatenate([load_audio(path, SAMPLING_RATE) for path in files])
     length = TRACK_SECONDS * SAMPLING_RATE
     _write_tracks([speech[start : start + length] for start in range(0, len(speech), length)], folder)
@@ -54,16 +63,8 @@ def write_excerpt(train_data: Sequence[str], seconds: float, folder: Path) -> Pa
     Raises:
         UserError: a source is no folder, or holds too few files that are long enough.
     """
-    files = [path for source in train_data for path in audio_files(Path(source))]
-    files = [path for path in files if audio_info(path).seconds >= TRACK_SECONDS]
-    count = -(-int(seconds) // TRACK_SECONDS)
-    if len(files) < count:
-        raise UserError(
-            f"--arms musichubert_excerpt: --train_data holds {len(files)} files of {TRACK_SECONDS} s, {count} are "
-            "needed; give folders with more music, or leave the arm out"
-        )
     tracks, left = [], seconds
-    for path in files[:: len(files) // count][:count]:
+    for path in _excerpt_files(train_data, seconds):
         length = min(TRACK_SECONDS, left)
         start = (audio_info(path).seconds - length) / 2
         tracks.append(load_audio(path, SAMPLING_RATE, start_seconds=start, seconds=length))
@@ -80,6 +81,30 @@ def total_seconds(folder: Path) -> float:
 def audio_files(folder: Path) -> list[Path]:
     """All audio below a folder, in the order of its names."""
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_EXTENSIONS)
+
+
+def _speakers(probe_data: Path) -> Path:
+    return probe_data / "speaker" / "train"
+
+
+def _speech_files(probe_data: Path) -> list[Path]:
+    files = audio_files(_speakers(probe_data))
+    if not files:
+        raise UserError(f"--arms {SPEECH}: {probe_data} holds no speaker/train; leave the arm out")
+    return files
+
+
+def _excerpt_files(train_data: Sequence[str], seconds: float) -> list[Path]:
+    """Files that give a track each, spread over all that are long enough."""
+    files = [path for source in train_data for path in audio_files(Path(source))]
+    files = [path for path in files if audio_info(path).seconds >= TRACK_SECONDS]
+    count = -(-int(seconds) // TRACK_SECONDS)
+    if len(files) < count:
+        raise UserError(
+            f"--arms {EXCERPT}: --train_data holds {len(files)} files of {TRACK_SECONDS} s, {count} are needed; give "
+            "folders with more music, or leave the arm out"
+        )
+    return files[:: len(files) // count][:count]
 
 
 def _write_tracks(tracks: Sequence[np.ndarray], folder: Path) -> None:

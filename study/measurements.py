@@ -6,7 +6,6 @@ compared on the same clips), the seeds of the heads and, where there are several
 Shapes: P pre-training seeds, R bootstrap resamples, H head seeds.
 """
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 
 from musicssl.errors import UserError
 from musicssl.probing.results import load_results
+from study.index import read_index
 from study.plan import CURVES
 
 
@@ -101,10 +101,7 @@ def load_study(directory: Path) -> Study:
     Raises:
         UserError: no study there, or no arm is finished.
     """
-    index_path = directory / "study.json"
-    if not index_path.is_file():
-        raise UserError(f"--results {directory}: holds no study.json; fill it with python -m study.run")
-    index = json.loads(index_path.read_text())
+    index = read_index(directory)
     tasks, trials = index["tasks"], {}
     for trial in index["trials"]:
         trials.setdefault(trial["arm"], []).append(trial)

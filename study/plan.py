@@ -37,7 +37,7 @@ TRAINED = (*MUSIC2VEC, *MUSICHUBERT, MEL, *REMEDIES, SMALL, *SMALL_CHOICES, SPEE
 # Recipe -> the arms that change one thing of it.
 BASES = {"music2vec": MUSIC2VEC, "musichubert": (*MUSICHUBERT, SPEECH, EXCERPT), MEL: REMEDIES, SMALL: SMALL_CHOICES}
 # The same networks, never trained; arms that share an architecture share one.
-CONTROLS = (*(RANDOM_PREFIX + name for name in ("music2vec", "musichubert", MEL, SMALL)), *HANDMADE)
+CONTROLS = (*HANDMADE, *(RANDOM_PREFIX + name for name in ("music2vec", "musichubert", MEL, SMALL)))
 ARMS = (*CONTROLS, *TRAINED)
 QUICK_ARMS = (*CONTROLS, "music2vec", "musichubert", MEL, f"{MEL}_chroma", SMALL)
 # Arms whose checkpoints are probed on the way, for the curve of score against hours of audio.

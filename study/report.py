@@ -15,6 +15,7 @@ import yaml
 
 from musicssl.errors import UserError, run_as_command
 from musicssl.probing.encoders import RANDOM_PREFIX
+from musicssl.probing.handmade import HANDMADE
 from musicssl.probing.table import markdown, short
 from study.claims import answers, control_of
 from study.figures import draw_ablations, draw_averages, draw_hours, draw_layers, draw_training
@@ -86,9 +87,14 @@ def average_table(study: Study) -> str:
     """One row per arm: the average over all tasks and over each group of them, with intervals."""
     groups = {"all tasks": study.tasks} | (study.groups if len(study.groups) > 1 else {})
     rows = [
-        [arm, *(_with_interval(measured, tasks) for tasks in groups.values())] for arm, measured in study.arms.items()
+        [
+            arm,
+            "–" if arm in HANDMADE else str(study.seeds[arm]),
+            *(_with_interval(measured, tasks) for tasks in groups.values()),
+        ]
+        for arm, measured in study.arms.items()
     ]
-    return markdown(["arm", *(f"{name} ({len(tasks)})" for name, tasks in groups.items())], rows)
+    return markdown(["arm", "seeds", *(f"{name} ({len(tasks)})" for name, tasks in groups.items())], rows)
 
 
 def score_tables(study: Study) -> str:

@@ -20,11 +20,11 @@ from musicssl.audio.sources import parse_sources
 from musicssl.errors import UserError, run_as_command
 from musicssl.probing.features import ExtractionSettings
 from musicssl.probing.protocol import ProbeSettings
-from musicssl.probing.store import write_json
 from musicssl.probing.table import markdown
 from study import tasks as study_tasks
+from study.index import write_index
 from study.jobs import Jobs
-from study.material import total_seconds, write_excerpt, write_sets, write_speech
+from study.material import check_speech_and_excerpt, total_seconds, write_excerpt, write_sets, write_speech
 from study.plan import (
     ARMS,
     EXCERPT,
@@ -79,8 +79,10 @@ def main(command_line: Sequence[str] | None = None) -> None:
     parsed = build_parser().parse_args(command_line)
     if not parsed.probe_data.is_dir():
         raise UserError(f"--probe_data {parsed.probe_data}: no such folder")
-    arms = parsed.arms or default_arms(parsed.quick, parsed.probe_data)
+    arms = parsed.arms or default_arms(parsed.quick, parsed.probe_data, parsed.train_data)
     check_arms(arms)
+    if not set(OWN_MATERIAL).isdisjoint(arms):
+        check_speech_and_excerpt(parsed.probe_data, parsed.train_data)
     jobs = parsed.jobs or default_jobs()
     curves = not (parsed.quick or parsed.no_curves)
     probe_minutes = QUICK_PROBE_MINUTES if parsed.quick else PROBE_MINUTES
@@ -104,7 +106,7 @@ def main(command_line: Sequence[str] | None = None) -> None:
         feature_scaling=parsed.feature_scaling,
         head_device=device,
     )
-    write_index(trials, tasks, parsed.output_dir)
+    write_index(trials, tasks, comparable_settings(parsed, share), parsed.output_dir)
     named = trials_named(trials)
     states = dict.fromkeys(named, "waiting")
     minutes = expected_minutes(trials, probe_minutes, jobs, curves)
@@ -115,11 +117,16 @@ def main(command_line: Sequence[str] | None = None) -> None:
     print(f"{(time.monotonic() - started) / 60:.1f} minutes; python -m study.report --results {parsed.output_dir}")
 
 
-def default_arms(quick: bool, probe_data: Path) -> Sequence[str]:
-    """All, but those that need speech only where there is some."""
+def default_arms(quick: bool, probe_data: Path, train_data: Sequence[str]) -> Sequence[str]:
+    """All, but speech and as much music only where there are both."""
     if quick:
         return QUICK_ARMS
-    return [arm for arm in ARMS if arm not in OWN_MATERIAL or (probe_data / "speaker" / "train").is_dir()]
+    try:
+        check_speech_and_excerpt(probe_data, train_data)
+    except UserError as error:
+        print(f"left out: {', '.join(OWN_MATERIAL)} ({error})")
+        return [arm for arm in ARMS if arm not in OWN_MATERIAL]
+    return ARMS
 
 
 def set_size(parsed: argparse.Namespace) -> int:
@@ -140,6 +147,12 @@ def make_tasks(parsed: argparse.Namespace) -> study_tasks.Tasks:
         parsed.probe_clips or (QUICK_PROBE_CLIPS if parsed.quick else PROBE_CLIPS),
         data_root,
     )
+
+
+def comparable_settings(parsed: argparse.Namespace, share: float) -> dict[str, object]:
+    """What two trials must have in common, beside the tasks, to stand in one table."""
+    heads = {name: value for name, value in vars(parsed).items() if name.startswith(("head_", "feature_"))}
+    return {"share_of_updates": share, "train_data": parsed.train_data, "set_size": set_size(parsed), **heads}
 
 
 def make_training_audio(parsed: argparse.Namespace, arms: Sequence[str]) -> list[str]:
@@ -169,25 +182,6 @@ def progress_table(trials: Sequence[Trial], states: dict[str, str]) -> str:
         updates = str(trial.arguments.max_updates) if trial.trains else "–"
         rows.append([name, updates, states[name], "–" if score is None else f"{100 * score:.1f}"])
     return markdown(["trial", "updates", "state", "average of tasks"], rows)
-
-
-def write_index(trials: Sequence[Trial], tasks: study_tasks.Tasks, output_dir: Path) -> None:
-    """study.json: which folder belongs to which arm and seed, and which tasks there are, for the report."""
-    names = [task.name for task, _ in tasks.load()[0]]
-    count = len(tasks.specifications)
-    groups = {"recordings": names[:count], "the 13 tasks" if tasks.is_real else "made sets": names[count:]}
-    entries = [
-        {
-            "arm": trial.arm,
-            "seed": trial.seed,
-            "folder": trial.folder.name,
-            "updates": trial.arguments.max_updates if trial.trains else 0,
-            "audio_seconds_per_update": trial.arguments.audio_seconds_per_update if trial.trains else 0,
-        }
-        for trial in trials
-    ]
-    groups = {group: own for group, own in groups.items() if own}
-    write_json(output_dir / "study.json", {"tasks": names, "groups": groups, "trials": entries})
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from musicssl.errors import UserError, run_as_command
 from musicssl.pretraining.recipes import load_recipe
 from study import plan
 from study.claims import answers
+from study.index import read_index, write_index
 from study.material import audio_files, total_seconds, write_excerpt, write_speech
 from study.measurements import difference, load_study
 from study.plan import (
@@ -29,7 +30,9 @@ from study.plan import (
 )
 from study.report import fill
 from study.report import main as report
+from study.run import default_arms
 from study.run import main as run
+from study.tasks import Tasks
 
 # What the study's ablations may change: one thing, which for a pair of codebooks takes two keys.
 ONE_THING = ({"model_config"}, {"label_features", "num_clusters"})
@@ -122,12 +125,20 @@ def test_study_runs_is_cached_and_fills_its_document(music, tiny_recipes, tmp_pa
     report(["--results", str(results), "--document", str(document)])
     assert document.read_text() == again
 
-    # The second call trains nothing, and loses nothing.
+    # The second call trains nothing, and loses nothing; nor does one for some of the arms.
     assert run_as_command(run, command) == 0
+    some = command.index("--arms") + 2
+    assert run_as_command(run, command[:some] + command[command.index("--tasks") :]) == 0
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
+    assert list(load_study(results).arms) == arms
     assert load_study(results).arms["musichubert"].average(study.tasks) == study.arms["musichubert"].average(
         study.tasks
     )
+    # What was probed by other heads does not stand in the same table.
+    tasks = Tasks(music / "probe", ("notes/pitch_class",), 12)
+    trials = make_plan(["mfcc"], 1, [str(music / "pretrain")], results)
+    write_index(trials, tasks, {"head_epochs": 3}, results)
+    assert [entry["arm"] for entry in read_index(results)["trials"]] == ["mfcc"]
 
 
 def test_trials_in_processes_of_their_own_give_the_same_scores(music, tmp_path, capsys):
@@ -168,10 +179,25 @@ def test_speech_and_its_excerpt_of_music_are_as_long(tmp_path):
     # The second piece is heard in the third, from files spread over all; the short file is not.
     heard = load_audio(audio_files(music)[1])
     assert np.argmax(np.abs(np.fft.rfft(heard))) * 16_000 / len(heard) == pytest.approx(44_100 / 11 / 2 / np.pi, abs=1)
+    assert default_arms(False, tmp_path / "probe", [str(tmp_path / "music")]) == ARMS
     with pytest.raises(UserError, match="--train_data holds 4 files of 20 s, 8 are"):
         write_excerpt([str(tmp_path / "music")], 150, tmp_path / "more")
     with pytest.raises(UserError, match="holds no speaker/train"):
         write_speech(tmp_path / "music", tmp_path / "none")
+
+
+@pytest.mark.parametrize("music", ["hf://datasets/some/music", "short"])
+def test_speech_and_its_excerpt_are_left_out_or_refused_before_anything_is_made(music, tmp_path, capsys):
+    probe, short = tmp_path / "probe", tmp_path / "short"
+    for folder in (probe / "speaker/train", short):
+        write_audio(_folder(folder) / "clip.flac", np.ones(16_000, np.float32), 16_000)
+    train_data = [str(short) if music == "short" else music]
+    assert set(ARMS) - set(default_arms(False, probe, train_data)) == set(OWN_MATERIAL)
+    assert "left out: musichubert_speech, musichubert_excerpt (" in capsys.readouterr().out
+    output = tmp_path / "results"
+    flags = ["--probe_data", str(probe), "--output_dir", str(output), "--arms", "musichubert_excerpt"]
+    assert run_as_command(run, ["--train_data", *train_data, *flags]) == 2
+    assert "holds 0 files of 20 s, 1 are needed" in capsys.readouterr().err and not output.exists()
 
 
 def _folder(path):
