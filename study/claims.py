@@ -17,6 +17,7 @@ class Answer:
     Attributes:
         gap, ci95: the difference and its paired interval.
         apart: whether not even the two averages' own intervals overlap, which asks for more than the claim does.
+        apart_over_seeds: the same of their intervals over pre-training seeds alone, where both have enough.
     """
 
     claim: str
@@ -26,11 +27,12 @@ class Answer:
     gap: float
     ci95: tuple[float, float]
     apart: bool
+    apart_over_seeds: bool
 
     @property
     def verdict(self) -> str:
         if self.ci95[0] > 0:
-            return "holds" + (", intervals apart" if self.apart else "")
+            return "holds" + (", apart" if self.apart else ", apart over seeds" if self.apart_over_seeds else "")
         return "the opposite holds" if self.ci95[1] < 0 else "undecided"
 
 
@@ -62,6 +64,12 @@ def answers(study: Study) -> list[Answer]:
 
 
 def _answer(study: Study, claim: str, first: str, second: str, tasks: list[str]) -> Answer:
-    gap, ci95 = difference(study.arms[first], study.arms[second], tasks)
-    (low, high), (other_low, other_high) = (interval(study.arms[arm].resampled(tasks)) for arm in (first, second))
-    return Answer(claim, first, second, tuple(tasks), gap, ci95, apart=low > other_high or high < other_low)
+    pair = [study.arms[arm] for arm in (first, second)]
+    gap, ci95 = difference(*pair, tasks)
+    apart = _disjoint(*(interval(arm.resampled(tasks)) for arm in pair))
+    over_seeds = _disjoint(*(arm.over_seeds(tasks) for arm in pair))
+    return Answer(claim, first, second, tuple(tasks), gap, ci95, apart, over_seeds)
+
+
+def _disjoint(first: tuple[float, float] | None, second: tuple[float, float] | None) -> bool:
+    return bool(first and second) and (first[0] > second[1] or first[1] < second[0])

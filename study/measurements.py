@@ -1,7 +1,8 @@
 """Read a study's results and put intervals on them.
 
 The interval of a score covers the test clips (bootstrap resamples, equal for all models, so that two arms are
-compared on the same clips), the seeds of the heads and, where there are several, the pre-training seeds.
+compared on the same clips), the seeds of the heads and, where there are several, the pre-training seeds. Beside it
+stands the interval over pre-training seeds alone, which tells what chance in training does on the same clips.
 
 Shapes: P pre-training seeds, R bootstrap resamples, H head seeds.
 """
@@ -11,11 +12,14 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from scipy import stats
 
 from musicssl.errors import UserError
 from musicssl.probing.results import load_results
 from study.index import read_index
 from study.plan import CURVES
+
+SEEDS_FOR_INTERVAL = 3  # two give a t-interval thirteen standard errors wide
 
 
 @dataclass(frozen=True)
@@ -46,11 +50,25 @@ class Measured:
 
     def score(self, task: str) -> float:
         """Mean over seeds of the primary metric."""
-        metric = self.metric(task)
-        return float(np.mean([result["tasks"][task]["metrics"][metric]["mean"] for result in self.results]))
+        return float(self.seed_averages([task]).mean())
 
     def average(self, tasks: list[str]) -> float:
         return float(np.mean([self.score(task) for task in tasks]))
+
+    def seed_averages(self, tasks: list[str]) -> np.ndarray:
+        """(P,) averages over `tasks`, one per pre-training seed."""
+        scores = [
+            [result["tasks"][task]["metrics"][self.metric(task)]["mean"] for task in tasks] for result in self.results
+        ]
+        return np.mean(scores, axis=1)
+
+    def over_seeds(self, tasks: list[str]) -> tuple[float, float] | None:
+        """95 % t-interval of the average over pre-training seeds, on the test clips as they are; None below three."""
+        averages = self.seed_averages(tasks)
+        if len(averages) < SEEDS_FOR_INTERVAL:
+            return None
+        reach = stats.t.ppf(0.975, len(averages) - 1) * averages.std(ddof=1) / np.sqrt(len(averages))
+        return float(averages.mean() - reach), float(averages.mean() + reach)
 
     def resampled(self, tasks: list[str]) -> np.ndarray:
         """(R,) averages over `tasks`, each of other test clips and other seeds."""

@@ -87,14 +87,11 @@ def average_table(study: Study) -> str:
     """One row per arm: the average over all tasks and over each group of them, with intervals."""
     groups = {"all tasks": study.tasks} | (study.groups if len(study.groups) > 1 else {})
     rows = [
-        [
-            arm,
-            "–" if arm in HANDMADE else str(study.seeds[arm]),
-            *(_with_interval(measured, tasks) for tasks in groups.values()),
-        ]
+        [arm, *(_with_interval(measured, tasks) for tasks in groups.values()), *_seed_cells(measured, study.tasks)]
         for arm, measured in study.arms.items()
     ]
-    return markdown(["arm", "seeds", *(f"{name} ({len(tasks)})" for name, tasks in groups.items())], rows)
+    header = ["arm", *(f"{name} ({len(tasks)})" for name, tasks in groups.items()), "each seed", "over seeds"]
+    return markdown(header, rows)
 
 
 def score_tables(study: Study) -> str:
@@ -155,6 +152,15 @@ def curve_table(study: Study) -> str:
 def _with_interval(measured: Measured, tasks: list[str]) -> str:
     low, high = interval(measured.resampled(tasks))
     return f"{100 * measured.average(tasks):.1f} ±{50 * (high - low):.1f}"
+
+
+def _seed_cells(measured: Measured, tasks: list[str]) -> list[str]:
+    """The average of each pre-training seed, and their mean with its interval over seeds alone."""
+    if measured.arm in HANDMADE:
+        return ["–", "–"]
+    averages, ends = 100 * measured.seed_averages(tasks), measured.over_seeds(tasks)
+    between = "–" if ends is None else f"{averages.mean():.1f} ±{50 * (ends[1] - ends[0]):.1f}"
+    return [", ".join(f"{average:.1f}" for average in averages), between]
 
 
 def _gap_cells(gap: float, ci95: tuple[float, float]) -> list[str]:

@@ -11,11 +11,12 @@ from musicssl.audio.write import write_audio
 from musicssl.demo.collection import CollectionSettings, write_notes, write_pretrain
 from musicssl.errors import UserError, run_as_command
 from musicssl.pretraining.recipes import load_recipe
+from musicssl.probing.store import write_json
 from study import plan
-from study.claims import answers
+from study.claims import Answer, answers
 from study.index import read_index, write_index
 from study.material import audio_files, total_seconds, write_excerpt, write_speech
-from study.measurements import difference, load_study
+from study.measurements import Measured, difference, load_study
 from study.plan import (
     ARMS,
     BASES,
@@ -237,6 +238,37 @@ def test_scaling_keeps_proportions(music, tmp_path):
     assert half.learning_rate == trial.arguments.learning_rate
     steps = [plan.parse_mapping(each.model_config)["ema_anneal_end_step"] for each in (trial.arguments, half)]
     assert steps[1] == pytest.approx(steps[0] / 2, abs=1)
+
+
+def test_interval_over_seeds_is_students(tmp_path):
+    def measured(arm, averages):
+        folders = [tmp_path / arm / str(seed) for seed in range(len(averages))]
+        for folder, average in zip(folders, averages, strict=True):
+            score = {"primary_metric": "accuracy", "metrics": {"accuracy": {"mean": average}}}
+            write_json(folder / "results.json", {"tasks": {"pitch": score}})
+        return Measured(arm, tuple(folders))
+
+    trained, control = measured("trained", [0.5, 0.6, 0.7]), measured("random:trained", [0.5, 0.4])
+    low, high = trained.over_seeds(["pitch"])
+    # Student's t with two degrees of freedom reaches 4.303 standard errors.
+    assert (low + high) / 2 == pytest.approx(0.6) and high - low == pytest.approx(2 * 4.3027 * 0.1 / 3**0.5, rel=1e-4)
+    assert control.over_seeds(["pitch"]) is None and control.score("pitch") == pytest.approx(0.45)
+
+
+@pytest.mark.parametrize(
+    "gap,apart,apart_over_seeds,verdict",
+    [
+        ((0.01, 0.02), False, False, "holds"),
+        ((0.01, 0.02), True, True, "holds, apart"),
+        ((0.01, 0.02), False, True, "holds, apart over seeds"),
+        ((-0.01, 0.02), False, True, "undecided"),
+        ((-0.02, -0.01), True, True, "the opposite holds"),
+    ],
+)
+def test_verdicts(gap, apart, apart_over_seeds, verdict):
+    assert (
+        Answer("training helps", "a", "b", ("pitch",), sum(gap) / 2, gap, apart, apart_over_seeds).verdict == verdict
+    )
 
 
 @pytest.mark.parametrize(
