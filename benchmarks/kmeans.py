@@ -1,6 +1,6 @@
 """Codebooks: our k-means beside scikit-learn's MiniBatchKMeans with the reference's settings, on frames of music.
 
-    python benchmarks/kmeans.py --music FOLDER [--quick] [--threads N] [--out FILE]
+    python benchmarks/kmeans.py [--music FOLDER] [--quick] [--threads N] [--out FILE]
 
 200,000 frames x 39 values (Kaldi MFCC with differences, 100 Hz) and x 768 (output of a two-layer encoder of HuBERT
 base's width with random weights and 64-channel convolutions, 50 Hz), K = 100, 500, 2000. Both cluster the same frames
@@ -27,10 +27,11 @@ from musichubert.acoustic_features import feature_recipe
 from musichubert.codebook import Codebook, fit_codebook
 from musicssl.audio.clips import iterate_clips
 from musicssl.audio.sources import parse_sources
+from musicssl.demo.collection import CollectionSettings, write_pretrain
 from musicssl.pretraining.frame_sample import FrameSample, frame_keys, sample_capacity
 
-SHARED_MUSIC = Path(__file__).resolve().parents[2] / "shared" / "music" / "pretrain"
 CHUNK = 10 * 16000  # samples per forward pass of the encoder
+TRACK_SECONDS = 20
 
 
 def reference_kmeans(frames: np.ndarray, num_clusters: int) -> np.ndarray:
@@ -58,9 +59,19 @@ def timed(call, *arguments):
     return time.perf_counter() - start, result
 
 
+def music_made_here(folder: Path, count: int) -> Path:
+    """Tracks enough for `count` frames at 50 Hz, kept for the next run."""
+    folder = folder / f"made-{count}"
+    if not folder.is_dir():
+        aside = folder.with_suffix(f".{os.getpid()}")
+        write_pretrain(aside, CollectionSettings(clips=count // 50 // TRACK_SECONDS + 5, clip_seconds=TRACK_SECONDS))
+        aside.rename(folder)
+    return folder
+
+
 def music_frames(music: Path, dimension: int, count: int, cache: Path) -> np.ndarray:
     """`count` frames (count, dimension) spread over the music; kept for the next run, for encoders are slow."""
-    path = cache / f"kmeans-frames-{dimension}-{count}.npy"
+    path = cache / f"kmeans-frames-{music.name}-{dimension}-{count}.npy"
     if path.is_file():
         return np.load(path)
     torch.manual_seed(0)
@@ -151,7 +162,7 @@ def print_rows(rows: list[dict]) -> None:
 
 def main() -> None:
     parser = benchmark_parser(__doc__.splitlines()[0], "kmeans")
-    parser.add_argument("--music", type=Path, default=SHARED_MUSIC, help="folder of music")
+    parser.add_argument("--music", type=Path, help="folder of music; default: made here")
     options = parser.parse_args()
     count = 20_000 if options.quick else 200_000
     sizes = (100,) if options.quick else (100, 500, 2000)
@@ -159,10 +170,11 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     faiss.omp_set_num_threads(options.threads)
 
+    music = options.music or music_made_here(options.out.parent, count)
     fits, assignments = [], []
     with threadpool_limits(options.threads):
         for dimension in (39, 768):
-            frames = music_frames(options.music, dimension, count, options.out.parent)
+            frames = music_frames(music, dimension, count, options.out.parent)
             for num_clusters in sizes:
                 fits.append(compare(frames, num_clusters))
                 assignments.append(assignment(frames, num_clusters))

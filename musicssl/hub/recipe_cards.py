@@ -11,6 +11,7 @@ from musicssl.pretraining.recipes import load_recipe
 from musicssl.probing.published import PUBLISHED
 
 SOURCES_FILE = "sources.yaml"
+OF_AN_ITERATION = ("label_features", "num_clusters", "max_updates")  # each entry of `iterations` has its own
 NOT_TRAINED = "Not trained here: this card describes the recipe; there are no weights and no scores of ours."
 
 
@@ -67,9 +68,10 @@ def recipe_card(name: str, recipes: Path, directory: Path, sources: dict) -> tup
 
 def _configuration(ledger: Ledger, recipe: dict) -> str:
     flat = {**{k: v for k, v in recipe.items() if k != "model_config"}, **(recipe.get("model_config") or {})}
+    overridden = OF_AN_ITERATION if recipe.get("iterations") else ()
     rows = []
     for key, value in flat.items():
-        if value is not None:
+        if value is not None and key not in overridden:
             rows.append(f"| `{key}` | {ledger.quote(value, f'recipes/: {key}')} |")
     return "\n".join(["| key | value |", "|---|---|", *rows])
 

@@ -81,7 +81,7 @@ def _one_update(run: TrainingRun, batches: Iterator[dict[str, Any]]) -> UpdateRe
         run.update,
         arguments.seed,
         arguments.max_grad_norm,
-        **_forward_options(run),
+        **run.objective.forward_options(is_logged=(run.update + 1) % arguments.log_every == 0),
     )
     is_finite = run.health.check_finite(run.update, result.loss, result.grad_norm)
     if is_finite:
@@ -92,13 +92,6 @@ def _one_update(run: TrainingRun, batches: Iterator[dict[str, Any]]) -> UpdateRe
     if is_finite:
         run.health.check_update(run.update, mean_metrics(result.metrics))
     return result
-
-
-def _forward_options(run: TrainingRun) -> dict[str, Any]:
-    """musicHuBERT names unmasked frames only for the row: their logits would cost a share of every update."""
-    if run.arguments.model != "musichubert":
-        return {}
-    return {"count_unmasked": (run.update + 1) % run.arguments.log_every == 0}
 
 
 def _write_row(run: TrainingRun, result: UpdateResult, stopwatch: Stopwatch) -> None:

@@ -24,6 +24,9 @@ class Objective(Protocol):
     def before_forward(self, update: int) -> None:
         """Called once before the first micro-batch of an update."""
 
+    def forward_options(self, is_logged: bool) -> dict[str, Any]:
+        """What else the model is told in an update; `is_logged` says whether a row is written after it."""
+
     def metrics(self, outputs: Any) -> WeightedMetrics:
         """Metric name -> (weighted sum, weight), 0-d tensors; the first entry is the loss over masked frames."""
 
@@ -72,6 +75,9 @@ class _MaskedPrediction:
     def before_forward(self, update: int) -> None:
         pass
 
+    def forward_options(self, is_logged: bool) -> dict[str, Any]:
+        return {}
+
     def codebook_names(self) -> list[str]:
         return []
 
@@ -117,6 +123,10 @@ class MusicHubertObjective(_MaskedPrediction):
         for counts, labels in zip(self._label_counts, inputs["labels"].unbind(1), strict=True):
             counts += torch.bincount(labels.flatten(), minlength=len(counts))
         return inputs
+
+    def forward_options(self, is_logged: bool) -> dict[str, Any]:
+        """Unmasked frames are named only for the row: their logits would cost a share of every update."""
+        return {"count_unmasked": is_logged}
 
     def metrics(self, outputs: Any) -> WeightedMetrics:
         masked = outputs.num_masked_frames
