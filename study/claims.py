@@ -6,7 +6,7 @@ from musicssl.probing.encoders import RANDOM_PREFIX
 from study.measurements import Study, difference, interval
 from study.plan import EXCERPT, MEL, MUSIC2VEC, MUSICHUBERT, REMEDIES, SMALL, SPEECH
 
-STATISTICS = ("mfcc", "logmel", "chroma")
+STATISTICS = ("mfcc", "logmel", "chroma", "cqt")
 HARMONY = ("pitch_class", "key")
 
 
@@ -18,6 +18,7 @@ class Answer:
         gap, ci95: the difference and its paired interval.
         apart: whether not even the two averages' own intervals overlap, which asks for more than the claim does.
         apart_over_seeds: the same of their intervals over pre-training seeds alone, where both have enough.
+        groups: the difference and its interval on each group of tasks, for a claim about all of them.
     """
 
     claim: str
@@ -28,6 +29,7 @@ class Answer:
     ci95: tuple[float, float]
     apart: bool
     apart_over_seeds: bool
+    groups: dict[str, tuple[float, tuple[float, float]]]
 
     @property
     def verdict(self) -> str:
@@ -68,7 +70,10 @@ def _answer(study: Study, claim: str, first: str, second: str, tasks: list[str])
     gap, ci95 = difference(*pair, tasks)
     apart = _disjoint(*(interval(arm.resampled(tasks)) for arm in pair))
     over_seeds = _disjoint(*(arm.over_seeds(tasks) for arm in pair))
-    return Answer(claim, first, second, tuple(tasks), gap, ci95, apart, over_seeds)
+    groups = {}
+    if len(study.groups) > 1 and tasks == study.tasks:
+        groups = {group: difference(*pair, own) for group, own in study.groups.items()}
+    return Answer(claim, first, second, tuple(tasks), gap, ci95, apart, over_seeds, groups)
 
 
 def _disjoint(first: tuple[float, float] | None, second: tuple[float, float] | None) -> bool:

@@ -17,7 +17,7 @@ from scipy import stats
 from musicssl.errors import UserError
 from musicssl.probing.results import load_results
 from study.index import read_index
-from study.plan import CURVES
+from study.plan import ARMS, CURVES
 
 SEEDS_FOR_INTERVAL = 3  # two give a t-interval thirteen standard errors wide
 
@@ -90,6 +90,7 @@ class Study:
 
     Attributes:
         groups: the tasks by where their audio comes from.
+        missing: arms of the study that have no scores.
     """
 
     tasks: list[str]
@@ -123,15 +124,14 @@ def load_study(directory: Path) -> Study:
     tasks, trials = index["tasks"], {}
     for trial in index["trials"]:
         trials.setdefault(trial["arm"], []).append(trial)
-    arms, curves, missing = {}, {}, []
+    arms, curves = {}, {}
     for arm, own in trials.items():
         finished = [trial for trial in own if _has_all(directory / trial["folder"] / "probe", tasks)]
         if not finished:
-            missing.append(arm)
             continue
         arms[arm] = _measured(arm, directory, finished, "probe", finished[0]["updates"])
         if arm in CURVES:
-            curves[arm] = [*_curve(directory, finished, tasks), arms[arm]]
+            curves[arm] = _curve(directory, finished, tasks)
     if not arms:
         raise UserError(f"--results {directory}: no arm has finished all of {', '.join(tasks)}")
     return Study(
@@ -140,17 +140,21 @@ def load_study(directory: Path) -> Study:
         arms,
         updates={arm: trials[arm][0]["updates"] for arm in arms},
         seeds={arm: len(measured.folders) for arm, measured in arms.items()},
-        missing=missing,
+        missing=[arm for arm in ARMS if arm not in arms],
         curves=curves,
     )
 
 
 def _curve(directory: Path, trials: list[dict], tasks: list[str]) -> list[Measured]:
-    """The probed checkpoints that every seed has, in order."""
-    first = directory / trials[0]["folder"]
-    names = sorted(path.name for path in first.glob("probe-*"))
-    shared = [name for name in names if all(_has_all(directory / trial["folder"] / name, tasks) for trial in trials)]
-    return [_measured(trials[0]["arm"], directory, trials, name, int(name.split("-")[1])) for name in shared]
+    """The probed checkpoints of the seeds whose checkpoints are probed, in order, and where the same seeds end."""
+    on_the_way = {
+        trial["folder"]: {path.name for path in (directory / trial["folder"]).glob("probe-*") if _has_all(path, tasks)}
+        for trial in trials
+    }
+    trials = [trial for trial in trials if on_the_way[trial["folder"]]] or trials
+    shared = sorted(set.intersection(*(on_the_way[trial["folder"]] for trial in trials)))
+    points = [(name, int(name.split("-")[1])) for name in shared] + [("probe", trials[0]["updates"])]
+    return [_measured(trials[0]["arm"], directory, trials, name, updates) for name, updates in points]
 
 
 def _measured(arm: str, directory: Path, trials: list[dict], probe: str, updates: int) -> Measured:

@@ -78,7 +78,7 @@ def setup_table(study: Study) -> str:
             [f"test clips, {group}", ", ".join(f"{task} {first[task]['split_sizes']['test']}" for task in tasks)]
             for group, tasks in study.groups.items()
         ),
-        ["arms without results", ", ".join(study.missing) or "none"],
+        ["arms not run", ", ".join(study.missing) or "none"],
     ]
     return markdown(["", ""], rows)
 
@@ -130,11 +130,13 @@ def ablation_table(study: Study) -> str:
 
 def claim_table(study: Study) -> str:
     """Each claim, the difference that answers it, and the verdict."""
-    rows = [
-        [answer.claim, answer.first, answer.second, *_gap_cells(answer.gap, answer.ci95), answer.verdict]
-        for answer in answers(study)
-    ]
-    return markdown(["claim", "first", "second", "first - second", "95 %", "verdict"], rows)
+    groups = list(study.groups) if len(study.groups) > 1 else []
+    rows = []
+    for answer in answers(study):
+        of_groups = [" (".join(_gap_cells(*answer.groups[group])) + ")" if answer.groups else "–" for group in groups]
+        gap = _gap_cells(answer.gap, answer.ci95)
+        rows.append([answer.claim, answer.first, answer.second, *gap, answer.verdict, *of_groups])
+    return markdown(["claim", "first", "second", "first - second", "95 %", "verdict", *groups], rows)
 
 
 def curve_table(study: Study) -> str:
