@@ -266,9 +266,8 @@ def test_interval_over_seeds_is_students(tmp_path):
     ],
 )
 def test_verdicts(gap, apart, apart_over_seeds, verdict):
-    assert (
-        Answer("training helps", "a", "b", ("pitch",), sum(gap) / 2, gap, apart, apart_over_seeds).verdict == verdict
-    )
+    answer = Answer("training helps", "a", "b", ("pitch",), sum(gap) / 2, gap, apart, apart_over_seeds, groups={})
+    assert answer.verdict == verdict
 
 
 @pytest.mark.parametrize(
