@@ -9,6 +9,7 @@ python run_probing.py --compare FOLDER FOLDER                              # fin
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -26,6 +27,8 @@ from musicssl.probing.session import probe_model
 from musicssl.probing.table import published_table, score_table
 from musicssl.probing.tasks.base import Task, TaskData
 
+# Processes wait while the main one trains heads; NCCL would give up in minutes.
+PATIENCE = timedelta(days=1)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -38,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if parsed.tasks == AVAILABLE:
         print(availability_table(parsed.data_root))
         return 0
-    state = PartialState()
+    state = PartialState(timeout=PATIENCE)
     tasks, errors = tasks_of(parsed)
     settings = probe_settings(parsed, state.device)
     folders = output_folders(parsed)

@@ -19,6 +19,7 @@ from musicssl.hub.save import (
     FAMILIES,
     Family,
     check_model_directory,
+    feature_extractor_of,
     has_stock_form,
     load_whole,
     save_for_hub,
@@ -121,11 +122,12 @@ def convert(source: str | Path, destination: str | Path, to: str = "ours", dtype
     if to == "fairseq" and destination.suffix != ".pt":
         raise UserError(f"{destination}: a reference checkpoint is one file; name it something.pt")
     model = load_any(source)
+    extractor = feature_extractor_of(source, model.config)
     if to == "ours":
-        save_for_hub(model, destination, dtype)
+        save_for_hub(model, destination, dtype, extractor)
     elif to == "stock":
         state = model.state_dict() if dtype is None else {k: v.to(dtype) for k, v in model.state_dict().items()}
-        save_stock(model, state, destination)
+        save_stock(model, state, destination, extractor)
     else:
         if not has_stock_form(model.config):
             raise UserError(f"{source} has front_end_features: the reference has no such front end")

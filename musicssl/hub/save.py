@@ -99,6 +99,18 @@ def feature_extractor_for(config: PreTrainedConfig) -> Wav2Vec2FeatureExtractor:
     )
 
 
+def feature_extractor_of(source: str | Path, config: PreTrainedConfig) -> Wav2Vec2FeatureExtractor:
+    """The family's feature extractor, normalising as `source` does, where a directory or Hub id says so."""
+    extractor = feature_extractor_for(config)
+    if Path(source).is_file():
+        return extractor
+    try:
+        extractor.do_normalize = AutoFeatureExtractor.from_pretrained(source).do_normalize
+    except (OSError, ValueError, AttributeError):
+        return extractor  # weights alone: as the reference trained the family
+    return extractor
+
+
 def save_for_hub(
     model: PreTrainedModel, directory: str | Path, dtype: torch.dtype | None = None,
     feature_extractor: Wav2Vec2FeatureExtractor | None = None,
@@ -189,10 +201,7 @@ def assemble(
 
     run_directory, directory = Path(run_directory), Path(directory)
     model = load_whole(run_directory)
-    extractor = feature_extractor_for(model.config)
-    if (run_directory / "preprocessor_config.json").is_file():
-        extractor.do_normalize = AutoFeatureExtractor.from_pretrained(run_directory).do_normalize
-    save_for_hub(model, directory, dtype, extractor)
+    save_for_hub(model, directory, dtype, feature_extractor_of(run_directory, model.config))
     for name in ("recipe.yaml", "metrics.jsonl", "results.json", "environment.json"):
         if (run_directory / name).is_file():
             shutil.copyfile(run_directory / name, directory / name)

@@ -4,12 +4,13 @@ import dataclasses
 import difflib
 import os
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, parse_flag_from_env
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, parse_flag_from_env
 from torch.backends import cuda as cuda_backends
 from transformers import PreTrainedConfig, PreTrainedModel, Wav2Vec2FeatureExtractor
 from transformers.utils.logging import disable_progress_bar
@@ -30,6 +31,8 @@ MODELS = {
 # The reference normalises waveforms for data2vec (normalize: true) but not for HuBERT base (normalize: false).
 NORMALIZE = {"music2vec": True, "musichubert": False}
 
+PATIENCE = timedelta(days=1)
+
 
 def build_accelerator(arguments: Arguments) -> Accelerator:
     """The accelerator, with the run's precision and kernels set on this process."""
@@ -48,17 +51,18 @@ def build_accelerator(arguments: Arguments) -> Accelerator:
         cuda_backends.enable_mem_efficient_sdp(arguments.sdpa_backend == "efficient")
         cuda_backends.enable_cudnn_sdp(arguments.sdpa_backend == "cudnn")
         cuda_backends.enable_math_sdp(arguments.sdpa_backend == "math")
-    # Dropped layers leave parameters without a gradient on some processes.
-    has_layer_drop = build_config(arguments).layerdrop > 0
-    data_parallel = DistributedDataParallelKwargs(
-        find_unused_parameters=has_layer_drop, gradient_as_bucket_view=True
-    )
+    # Dropped layers leave parameters without a gradient on some processes, dropped frames the mask's embedding on all.
+    config = build_config(arguments)
+    has_unused = config.layerdrop > 0 or getattr(config, "drop_masked_frames", False)
+    data_parallel = DistributedDataParallelKwargs(find_unused_parameters=has_unused, gradient_as_bucket_view=True)
+    # Processes wait for one another while labels are fitted, each on clips of other lengths; NCCL gives up in minutes.
+    waiting = InitProcessGroupKwargs(timeout=PATIENCE)
     return Accelerator(
         cpu=on_cpu,  # without it, processes on a machine without a GPU would not know of each other
         mixed_precision=precision,
         log_with=arguments.log_with or None,
         project_dir=arguments.output_dir,
-        kwargs_handlers=[data_parallel],
+        kwargs_handlers=[data_parallel, waiting],
     )
 
 

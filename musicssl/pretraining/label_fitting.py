@@ -84,7 +84,7 @@ def _fit_or_load(arguments: Arguments, directory: Path, accelerator: Accelerator
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         codebooks = _fit(arguments, sources, directory, accelerator.num_processes)
-        labeller = Labeller(sources, codebooks)
+        labeller = Labeller(sources, codebooks).to(accelerator.device)
         labeller.save(directory)
         _write_json(label_quality(labeller, training_clips(arguments), QUALITY_SECONDS), directory / "quality.json")
         _write_json(request, directory / "request.json")

@@ -57,9 +57,11 @@ def write_labels(
         return
     written = {clip_id for shard in shards for clip_id in pq.read_table(shard, columns=["clip_id"])[0].to_pylist()}
     shard = _Shard(directory, accelerator.process_index, labeller.hashes)
-    count = 0
+    seen = set()
     for clip_id, waveform in tqdm(clips, desc="labels", unit="clip", disable=not accelerator.is_main_process):
-        count += 1
+        if clip_id in seen:
+            raise _repeated(directory, clip_id)
+        seen.add(clip_id)
         if clip_id in written:
             continue
         labels = labeller.label_track(torch.from_numpy(waveform).to(accelerator.device))
@@ -68,12 +70,19 @@ def write_labels(
         if shard.num_clips == clips_per_shard:
             shard.close()
     shard.close()
-    counts = gather_object([count])
+    counts = gather_object([len(seen)])
     if accelerator.is_main_process:
         aside = directory / "labels.json.aside"
         aside.write_text(json.dumps({"codebook_hashes": labeller.hashes, "num_clips": sum(counts)}) + "\n")
         os.replace(aside, directory / "labels.json")
     accelerator.wait_for_everyone()
+
+
+def _repeated(directory: Path, clip_id: str) -> UserError:
+    return UserError(
+        f"--store_labels: {directory} cannot hold two clips of --train_data that are called {clip_id}; rename one, or "
+        "leave the flag out"
+    )
 
 
 class _Shard:
@@ -118,7 +127,10 @@ class StoredLabels:
         for shard in sorted(directory.glob("labels-*.parquet")):
             _check_hashes(shard, labeller)
             clip_ids = pq.read_table(shard, columns=["clip_id"])[0].to_pylist()[:: len(labeller.codebooks)]
-            self.place.update({clip_id: (shard, group) for group, clip_id in enumerate(clip_ids)})
+            for group, clip_id in enumerate(clip_ids):
+                if clip_id in self.place:
+                    raise _repeated(directory, clip_id)
+                self.place[clip_id] = (shard, group)
         self.clip = lru_cache(maxsize=512)(self._read_clip)
         self._open = lru_cache(maxsize=64)(pq.ParquetFile)
 

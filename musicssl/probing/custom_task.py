@@ -137,8 +137,22 @@ def _examples(
         )
         for row, value in kept
     ]
+    _check_tracks(source, track_column, examples)
     notes = [f"{unlabelled} clips without a label left out"] if unlabelled else []
     return examples, labels, notes + _label_notes(kind, labels, examples)
+
+
+def _check_tracks(source: str, track_column: str | None, examples: Sequence[Example]) -> None:
+    """The clips of a track are one example: one label, and one split, or a test would hear what was trained on."""
+    first: dict[str, Example] = {}
+    for example in examples:
+        other = first.setdefault(example.track_id, example)
+        for what, differ in (("labels", other.label != example.label), ("splits", other.split != example.split)):
+            if differ:
+                raise UserError(
+                    f"--custom_task {source}: {other.clip_id} and {example.clip_id} are one track by --track_column "
+                    f"{track_column}, but have two {what}; mend the table, or leave the flag out"
+                )
 
 
 def _label_notes(kind: str, labels: Sequence[str], examples: Sequence[Example]) -> list[str]:

@@ -46,6 +46,7 @@ def train_heads(
         if on_epoch is not None:
             on_epoch(run.epoch, len(run.rows))
         if checkpoint is not None and time.monotonic() - written >= checkpoint_seconds:
+            checkpoint.parent.mkdir(parents=True, exist_ok=True)
             aside = checkpoint.with_suffix(".writing")
             torch.save(run.state_dict(), aside)
             aside.replace(checkpoint)

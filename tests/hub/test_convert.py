@@ -7,7 +7,14 @@ import tarfile
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModel, Data2VecAudioConfig, HubertConfig
+from transformers import (
+    AutoConfig,
+    AutoFeatureExtractor,
+    AutoModel,
+    Data2VecAudioConfig,
+    HubertConfig,
+    Wav2Vec2FeatureExtractor,
+)
 
 from musicssl.cli import main
 from musicssl.errors import UserError
@@ -90,6 +97,16 @@ def test_stock_to_ours_and_back_is_lossless(tiny_models, tmp_path, family, form)
     convert(tmp_path / "ours", tmp_path / "again", to="stock")
     if form == "safetensors":
         assert (tmp_path / "again" / "model.safetensors").read_bytes() == weights.read_bytes()
+
+
+@pytest.mark.parametrize("normalizes", [True, False])
+def test_a_converted_model_prepares_waveforms_as_its_source(tiny_models, tmp_path, normalizes):
+    start = _saved(tiny_models["musichubert"], tmp_path / "start")
+    Wav2Vec2FeatureExtractor(do_normalize=normalizes).save_pretrained(start)
+    convert(start, tmp_path / "ours")
+    convert(tmp_path / "ours", tmp_path / "stock", to="stock")
+    for folder in ("ours", "ours/stock", "stock"):
+        assert AutoFeatureExtractor.from_pretrained(tmp_path / folder).do_normalize is normalizes
 
 
 def _saved(model, directory):

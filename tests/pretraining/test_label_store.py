@@ -114,6 +114,11 @@ def test_mismatches_are_errors(stored, labeller, clips, accelerator):
         stored.store.crop("clip-0", 32000, 100)
 
 
+def test_two_clips_of_one_name_are_refused(labeller, clips, accelerator, tmp_path):
+    with pytest.raises(UserError, match="two clips of --train_data that are called clip-0"):
+        write_labels(labeller, [*clips, clips[0]], tmp_path, accelerator)
+
+
 def test_held_out_clips_are_labelled_on_the_fly(stored, labeller):
     assert stored.on_the_fly is labeller
     assert labeller.on_the_fly is labeller

@@ -1,12 +1,11 @@
 """Recipes: what they resolve to, what a wrong one is told, and one update of each at reduced width."""
 
-
 import pytest
 import torch
 from accelerate.state import AcceleratorState
 
 from musicssl.errors import UserError
-from musicssl.pretraining.building import build_config, build_model
+from musicssl.pretraining.building import build_accelerator, build_config, build_model
 from musicssl.pretraining.cost import count_parameters, crop_cost
 from musicssl.pretraining.masking import span_mask
 from musicssl.pretraining.optimizer import make_optimizer
@@ -90,7 +89,6 @@ def test_costs_are_those_of_the_cost_sheet():
 
 
 def test_dry_run_prints_the_twelve(capsys):
-    from musicssl.pretraining.building import build_accelerator
     from musicssl.pretraining.dry_run import dry_run
 
     recipes = parse_arguments(["--dry_run", "--config", *(f"recipes/{name}.yaml" for name in PUBLISHED)])
@@ -157,3 +155,12 @@ def test_wrong_flag_names_flag_and_fix(flags, message):
 def test_wrong_model_setting(setting, message):
     with pytest.raises(UserError, match=message):
         build_config(parse("--model", "music2vec", "--dry_run", "--model_config", setting))
+
+
+@pytest.mark.parametrize("recipe,unused", [("music2vec", False), ("music2vec_dropped", True)])
+def test_several_processes_are_told_of_parameters_that_get_no_gradient(recipe, unused):
+    """A student of visible frames has no use for the mask's embedding; DDP would fail at the second update."""
+    AcceleratorState._reset_state(True)
+    accelerator = build_accelerator(parse("--config", f"recipes/study/{recipe}.yaml", "--dry_run"))
+    assert accelerator.ddp_handler.find_unused_parameters is unused
+    AcceleratorState._reset_state(True)

@@ -83,6 +83,19 @@ def test_metadata_may_be_json_lines(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "rows,message",
+    [
+        (["a.wav,train,x,one", "b.wav,train,y,one"], "a.wav and b.wav are one track .* two labels"),
+        (["a.wav,train,x,one", "b.wav,test,x,one"], "a.wav and b.wav are one track .* two splits"),
+    ],
+)
+def test_a_track_has_one_label_and_one_split(tmp_path, rows, message):
+    folder = folder_with(tmp_path, rows, header="file_name,split,label,song")
+    with pytest.raises(UserError, match=message):
+        custom_task(folder, "label", track_column="song")
+
+
+@pytest.mark.parametrize(
     "rows,label,kind,message",
     [
         (THREE, "colour", "multiclass", "no column 'colour'; there are clip_id, file_name, label"),

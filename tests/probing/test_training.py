@@ -102,7 +102,7 @@ def test_parts_of_a_batch_give_the_same_result_as_the_whole():
 
 
 def test_training_killed_and_resumed_is_bit_equal(tmp_path):
-    problem, options, checkpoint = make_problem(), settings(), tmp_path / "heads"
+    problem, options, checkpoint = make_problem(), settings(), tmp_path / "new" / "heads"
     uninterrupted = train_heads(problem, options, CPU)
 
     def kill(epoch, training):
