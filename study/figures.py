@@ -73,11 +73,11 @@ def draw_training(study: Study, path: Path) -> None:
         for arm, measured in study.arms.items():
             if arm not in TRAINED or not arm.startswith(family):
                 continue
-            rows = [row for row in read_metrics(measured.folders[0].parent / "metrics.jsonl") if metric in row]
-            values = np.array([scale * row[metric] for row in rows])
+            updates, values = training_curve(measured.folders[0].parent, metric)
+            values = scale * values
             width = min(SMOOTHED_ROWS, len(values))
             smooth = np.convolve(values, np.ones(width) / width, mode="valid")
-            panel.plot([row["update"] for row in rows][width - 1 :], smooth, label=arm)
+            panel.plot(updates[width - 1 :], smooth, label=arm)
         panel.set_title(title)
         panel.set_xlabel("update")
         panel.set_visible(bool(panel.lines))
@@ -86,6 +86,18 @@ def draw_training(study: Study, path: Path) -> None:
     figure.tight_layout()
     figure.savefig(path)
     pyplot.close(figure)
+
+
+def training_curve(run: Path, metric: str) -> tuple[np.ndarray, np.ndarray]:
+    """Updates and values of a metric; the iterations of a run one after the other."""
+    iterations = sorted(run.glob("iteration-*"), key=lambda path: int(path.name.split("-")[1]))
+    updates, values, before = [], [], 0
+    for folder in iterations or [run]:
+        rows = [row for row in read_metrics(folder / "metrics.jsonl") if metric in row]
+        updates += [before + row["update"] for row in rows]
+        values += [row[metric] for row in rows]
+        before = max(updates, default=0)
+    return np.array(updates), np.array(values)
 
 
 def draw_hours(study: Study, path: Path) -> None:

@@ -14,6 +14,7 @@ from musicssl.pretraining.recipes import load_recipe
 from musicssl.probing.store import write_json
 from study import plan
 from study.claims import Answer, answers
+from study.figures import training_curve
 from study.index import read_index, write_index
 from study.material import audio_files, total_seconds, write_excerpt, write_speech
 from study.measurements import Measured, difference, load_study
@@ -238,6 +239,17 @@ def test_scaling_keeps_proportions(music, tmp_path):
     assert half.learning_rate == trial.arguments.learning_rate
     steps = [plan.parse_mapping(each.model_config)["ema_anneal_end_step"] for each in (trial.arguments, half)]
     assert steps[1] == pytest.approx(steps[0] / 2, abs=1)
+
+
+def test_curves_of_iterations_follow_one_another(tmp_path):
+    for number, accuracies in (("1", [0.1, 0.2]), ("2", [0.3]), ("10", [0.4])):
+        rows = [{"update": 4 * (place + 1), "accuracy/masked": value} for place, value in enumerate(accuracies)]
+        folder = _folder(tmp_path / f"iteration-{number}")
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    updates, values = training_curve(tmp_path, "accuracy/masked")
+    assert updates.tolist() == [4, 8, 12, 16] and values.tolist() == [0.1, 0.2, 0.3, 0.4]
+    alone, _ = training_curve(tmp_path / "iteration-1", "accuracy/masked")
+    assert alone.tolist() == [4, 8]
 
 
 def test_interval_over_seeds_is_students(tmp_path):
