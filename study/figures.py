@@ -15,6 +15,8 @@ from study.plan import MEL, SMALL, TRAINED
 
 LAYER_TASKS = ("notes_pitch_class", "piano_key", "giantsteps_key", "gtzan_genre", "artist_artist", "vocalset_singer")
 SMOOTHED_ROWS = 5
+COLOURS_OF_LINES = 10  # then they repeat, in another style
+STYLES = ("-", "--", ":")
 COLOURS = {"trained": "C0", "random weights": "0.55", "hand-made features": "C1"}
 LAYER_ARMS = (MEL, f"{MEL}_chroma", SMALL)
 
@@ -77,7 +79,8 @@ def draw_training(study: Study, path: Path) -> None:
             values = scale * values
             width = min(SMOOTHED_ROWS, len(values))
             smooth = np.convolve(values, np.ones(width) / width, mode="valid")
-            panel.plot(updates[width - 1 :], smooth, label=arm)
+            style = STYLES[len(panel.lines) // COLOURS_OF_LINES % len(STYLES)]
+            panel.plot(updates[width - 1 :], smooth, style, label=arm)
         panel.set_title(title)
         panel.set_xlabel("update")
         panel.set_visible(bool(panel.lines))
