@@ -32,7 +32,8 @@ def write_index(trials: Sequence[Trial], tasks: Tasks, settings: Mapping[str, ob
     listed = json.loads(path.read_text()) if path.is_file() else {"trials": []}
     if {key: listed.get(key) for key in common} != common:
         listed = {"trials": []}
-    entries = {(entry["arm"], entry["seed"]): entry for entry in listed["trials"]} | {
+    known = [entry for entry in listed["trials"] if entry["arm"] in ARMS]
+    entries = {(entry["arm"], entry["seed"]): entry for entry in known} | {
         (trial.arm, trial.seed): {
             "arm": trial.arm,
             "seed": trial.seed,
