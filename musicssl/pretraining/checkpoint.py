@@ -8,11 +8,13 @@
         optimizer.pt                                                           AdamW's moments and steps
         trainer_state.json                                                     update, health, metrics so far, geometry
         process-00000.pt ...                                                   each process's place in the stream
+      superseded-1/checkpoint-000800 ...                                       later ones, if an earlier was resumed
 
 Masks and dropout need no state: they are functions of the update (see `randomness`).
 """
 
 import errno
+import itertools
 import json
 import os
 import re
@@ -108,6 +110,27 @@ def remove_partial(output_dir: Path) -> None:
     """Clear what a killed process left half-written."""
     for path in output_dir.glob(".checkpoint-*.partial"):
         shutil.rmtree(path, ignore_errors=True)
+
+
+def set_aside_newer(output_dir: Path, source: Path) -> Path | None:
+    """Move the checkpoints after `source`, of the same run, out of the way: it goes on from `source` on a new branch.
+
+    Left where they are they would count as the newest, be kept in the place of the new ones and be resumed.
+
+    Returns:
+        The folder that holds them now, or None when there are none.
+    """
+    if source.resolve().parent != output_dir.resolve():
+        return None
+    names = [path.name for path in list_checkpoints(output_dir)]
+    newer = names[names.index(source.resolve().name) + 1 :]
+    if not newer:
+        return None
+    branch = next(path for path in (output_dir / f"superseded-{n}" for n in itertools.count(1)) if not path.exists())
+    branch.mkdir()
+    for name in newer:
+        os.replace(output_dir / name, branch / name)
+    return branch
 
 
 def remove_old(output_dir: Path, keep: int, best: str | None) -> None:

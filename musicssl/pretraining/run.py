@@ -110,6 +110,8 @@ def _build(
     state = checkpoint.read_state(source) if source else {}
     if accelerator.is_main_process:
         checkpoint.remove_partial(output_dir)
+        if source and (branch := checkpoint.set_aside_newer(output_dir, source)):
+            accelerator.print(f"going on from {source.name}: the checkpoints after it are in {branch}")
         write_recipe(arguments, output_dir / "recipe.yaml")
         write_environment(output_dir / "environment.json", accelerator, sources)
     objective = _build_objective(model, arguments, accelerator, labeller)

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from transformers import AutoFeatureExtractor, AutoModel, AutoModelForPreTraining
 
 from musicssl.errors import UserError
+from musicssl.pretraining import checkpoint
 from musicssl.pretraining.building import build_accelerator
 from musicssl.pretraining.checkpoint import list_checkpoints
 from musicssl.pretraining.health import UnhealthyRun
@@ -204,3 +205,17 @@ def test_resuming_another_run_names_what_changed(small_run, tmp_path):
         run(small_run("music2vec", tmp_path, "--resume", tmp_path / "nowhere"))
     state = json.loads((tmp_path / "checkpoint-000003" / "trainer_state.json").read_text())
     assert state["update"] == 3
+
+
+def test_a_new_branch_sets_the_old_ones_checkpoints_aside(tmp_path):
+    """Else they would be the newest: kept in the place of the new branch's, and resumed."""
+    for update in (10, 20, 30):
+        path = checkpoint.checkpoint_path(tmp_path, update)
+        path.mkdir()
+        (path / checkpoint.STATE_FILE).write_text("{}")
+    assert checkpoint.set_aside_newer(tmp_path, checkpoint.find_checkpoint(tmp_path, "auto")) is None
+    chosen = checkpoint.find_checkpoint(tmp_path, str(tmp_path / "checkpoint-000010"))
+    branch = checkpoint.set_aside_newer(tmp_path, chosen)
+    assert [path.name for path in checkpoint.list_checkpoints(branch)] == ["checkpoint-000020", "checkpoint-000030"]
+    assert checkpoint.find_checkpoint(tmp_path, "auto") == chosen
+    assert checkpoint.set_aside_newer(tmp_path / "another", chosen) is None
