@@ -81,7 +81,7 @@ def main(command_line: Sequence[str] | None = None) -> None:
         raise UserError(f"--probe_data {parsed.probe_data}: no such folder")
     arms = parsed.arms or default_arms(parsed.quick, parsed.probe_data, parsed.train_data)
     check_arms(arms)
-    if not set(OWN_MATERIAL).isdisjoint(arms):
+    if parsed.arms and not set(OWN_MATERIAL).isdisjoint(arms):
         check_speech_and_excerpt(parsed.probe_data, parsed.train_data)
     jobs = parsed.jobs or default_jobs()
     curves = not (parsed.quick or parsed.no_curves)

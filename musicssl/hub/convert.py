@@ -122,12 +122,11 @@ def convert(source: str | Path, destination: str | Path, to: str = "ours", dtype
     if to == "fairseq" and destination.suffix != ".pt":
         raise UserError(f"{destination}: a reference checkpoint is one file; name it something.pt")
     model = load_any(source)
-    extractor = feature_extractor_of(source, model.config)
     if to == "ours":
-        save_for_hub(model, destination, dtype, extractor)
+        save_for_hub(model, destination, dtype, feature_extractor_of(source, model.config))
     elif to == "stock":
         state = model.state_dict() if dtype is None else {k: v.to(dtype) for k, v in model.state_dict().items()}
-        save_stock(model, state, destination, extractor)
+        save_stock(model, state, destination, feature_extractor_of(source, model.config))
     else:
         if not has_stock_form(model.config):
             raise UserError(f"{source} has front_end_features: the reference has no such front end")

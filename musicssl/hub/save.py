@@ -102,12 +102,14 @@ def feature_extractor_for(config: PreTrainedConfig) -> Wav2Vec2FeatureExtractor:
 def feature_extractor_of(source: str | Path, config: PreTrainedConfig) -> Wav2Vec2FeatureExtractor:
     """The family's feature extractor, normalising as `source` does, where a directory or Hub id says so."""
     extractor = feature_extractor_for(config)
-    if Path(source).is_file():
-        return extractor
+    is_here = Path(source).exists()
+    if is_here and not (Path(source) / "preprocessor_config.json").is_file():
+        return extractor  # weights alone: as the reference trained the family
     try:
         extractor.do_normalize = AutoFeatureExtractor.from_pretrained(source).do_normalize
-    except (OSError, ValueError, AttributeError):
-        return extractor  # weights alone: as the reference trained the family
+    except OSError:
+        if is_here:  # a damaged file; a repository on the Hub may hold weights alone
+            raise
     return extractor
 
 

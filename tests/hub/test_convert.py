@@ -107,6 +107,9 @@ def test_a_converted_model_prepares_waveforms_as_its_source(tiny_models, tmp_pat
     convert(tmp_path / "ours", tmp_path / "stock", to="stock")
     for folder in ("ours", "ours/stock", "stock"):
         assert AutoFeatureExtractor.from_pretrained(tmp_path / folder).do_normalize is normalizes
+    (start / "preprocessor_config.json").write_text('{"do_normalize": tr')
+    with pytest.raises(OSError, match="preprocessor_config.json"):
+        convert(start, tmp_path / "damaged")
 
 
 def _saved(model, directory):
