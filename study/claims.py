@@ -70,9 +70,8 @@ def _answer(study: Study, claim: str, first: str, second: str, tasks: list[str])
     gap, ci95 = difference(*pair, tasks)
     apart = _disjoint(*(interval(arm.resampled(tasks)) for arm in pair))
     over_seeds = _disjoint(*(arm.over_seeds(tasks) for arm in pair))
-    groups = {}
-    if len(study.groups) > 1 and tasks == study.tasks:
-        groups = {group: difference(*pair, own) for group, own in study.groups.items()}
+    parts = study.parts if tasks == study.tasks else {}
+    groups = {group: difference(*pair, own) for group, own in parts.items()}
     return Answer(claim, first, second, tuple(tasks), gap, ci95, apart, over_seeds, groups)
 
 

@@ -101,6 +101,11 @@ class Study:
     missing: list[str]
     curves: dict[str, list[Measured]]
 
+    @property
+    def parts(self) -> dict[str, list[str]]:
+        """The groups where there are several: one alone is all tasks."""
+        return self.groups if len(self.groups) > 1 else {}
+
 
 def interval(values: np.ndarray) -> tuple[float, float]:
     """95 %, of resampled values."""

@@ -85,7 +85,7 @@ def setup_table(study: Study) -> str:
 
 def average_table(study: Study) -> str:
     """One row per arm: the average over all tasks and over each group of them, with intervals."""
-    groups = {"all tasks": study.tasks} | (study.groups if len(study.groups) > 1 else {})
+    groups = {"all tasks": study.tasks} | study.parts
     rows = [
         [arm, *(_with_interval(measured, tasks) for tasks in groups.values()), *_seed_cells(measured, study.tasks)]
         for arm, measured in study.arms.items()
@@ -130,13 +130,12 @@ def ablation_table(study: Study) -> str:
 
 def claim_table(study: Study) -> str:
     """Each claim, the difference that answers it, and the verdict."""
-    groups = list(study.groups) if len(study.groups) > 1 else []
-    rows = []
+    rows, parts = [], study.parts
     for answer in answers(study):
-        of_groups = [" (".join(_gap_cells(*answer.groups[group])) + ")" if answer.groups else "–" for group in groups]
         gap = _gap_cells(answer.gap, answer.ci95)
-        rows.append([answer.claim, answer.first, answer.second, *gap, answer.verdict, *of_groups])
-    return markdown(["claim", "first", "second", "first - second", "95 %", "verdict", *groups], rows)
+        of_parts = [" (".join(_gap_cells(*answer.groups[part])) + ")" if answer.groups else "–" for part in parts]
+        rows.append([answer.claim, answer.first, answer.second, *gap, answer.verdict, *of_parts])
+    return markdown(["claim", "first", "second", "first - second", "95 %", "verdict", *parts], rows)
 
 
 def curve_table(study: Study) -> str:
@@ -146,9 +145,9 @@ def curve_table(study: Study) -> str:
         control = study.arms.get(control_of(arm))
         for point in ([control] if control else []) + points:
             stage = "random weights" if point.arm.startswith(RANDOM_PREFIX) else f"{point.hours:.2f}"
-            groups = [study.tasks, *(study.groups.values() if len(study.groups) > 1 else ())]
-            rows.append([arm, stage, *(_with_interval(point, tasks) for tasks in groups)])
-    return markdown(["arm", "hours heard", "all tasks", *(study.groups if len(study.groups) > 1 else ())], rows)
+            cells = [_with_interval(point, tasks) for tasks in (study.tasks, *study.parts.values())]
+            rows.append([arm, stage, *cells])
+    return markdown(["arm", "hours heard", "all tasks", *study.parts], rows)
 
 
 def _with_interval(measured: Measured, tasks: list[str]) -> str:
