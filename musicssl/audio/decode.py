@@ -101,6 +101,16 @@ class AudioFile:
         """The length of the whole clip at `sampling_rate`."""
         return int(self.info.frames * sampling_rate / self.info.sampling_rate + 0.5)
 
+    def find_end(self) -> None:
+        """Correct `info` before anything relies on its length: headers of mp3 files may promise more than there is.
+
+        Raises:
+            BadAudio: when the data end long before the header says.
+        """
+        if self.info.format == "MP3":
+            start = max(0, self.info.frames - int(_MP3_SLACK_SECONDS * self.info.sampling_rate))
+            self.read_frames(start, self.info.frames - start)
+
     def read_frames(self, start: int, frames: int) -> np.ndarray:
         """Decode `frames` frames from frame `start`, all channels, at the file's own rate: (frames, channels).
 

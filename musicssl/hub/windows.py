@@ -94,7 +94,8 @@ class WindowedEncoder:
         plan_windows(2 * self.window_frames, self.window_frames, self.context_frames)
 
     def num_frames(self, file: AudioFile) -> int:
-        """T of a file; BadAudio when it is shorter than one frame."""
+        """T of a file; BadAudio when it is shorter than one frame or ends long before its header says."""
+        file.find_end()
         samples = file.num_samples(self.sampling_rate)
         if samples < self.field:
             raise BadAudio(file.name, f"{samples} samples are too short for one frame ({self.field} samples)")

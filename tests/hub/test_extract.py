@@ -123,6 +123,23 @@ def test_files_hold_what_extract_returns(encoders, song, tmp_path, suffix):
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
+@pytest.mark.parametrize("file_statistics", [True, False])
+def test_an_mp3_that_ends_before_its_header_says_is_extracted_as_far_as_it_goes(
+    encoders, song, tmp_path, file_statistics
+):
+    wave = soundfile.read(song)[0]
+    soundfile.write(tmp_path / "song.mp3", wave, RATE)
+    encoded = (tmp_path / "song.mp3").read_bytes()
+    (tmp_path / "song.mp3").write_bytes(encoded[:-1000])
+    chosen = ExtractSettings(window_seconds=4, context_seconds=1, file_statistics=file_statistics)
+    for form in ("npz", "parquet"):
+        extract_to_file(encoders["music2vec"], tmp_path / "song.mp3", tmp_path / f"song.{form}", chosen)
+    with np.load(tmp_path / "song.npz") as arrays:
+        features, times = arrays["features"], arrays["times_seconds"]
+    assert len(features) == len(times) and 570 < len(times) < 599
+    assert pyarrow.parquet.read_metadata(tmp_path / "song.parquet").num_rows == len(times)
+
+
 def test_an_interrupted_file_leaves_nothing_behind(encoders, song, tmp_path, monkeypatch):
     monkeypatch.setattr(
         "musicssl.hub.windows.WindowedEncoder.frames", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
