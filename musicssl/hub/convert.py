@@ -9,16 +9,17 @@ import tempfile
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, Wav2Vec2FeatureExtractor
 
 from musicssl.errors import UserError
 from musicssl.hub.fairseq import load_fairseq_weights
-from musicssl.hub.fairseq_names import architecture, to_fairseq
+from musicssl.hub.fairseq_names import architecture, normalizes, reference_settings, to_fairseq
 from musicssl.hub.safe_pickle import read_checkpoint, state_dict_of
 from musicssl.hub.save import (
     FAMILIES,
     Family,
     check_model_directory,
+    feature_extractor_for,
     feature_extractor_of,
     has_stock_form,
     load_whole,
@@ -43,9 +44,7 @@ def load_any(source: str | Path) -> PreTrainedModel:
     """
     path = Path(source)
     if path.is_file():
-        checkpoint = read_checkpoint(path)
-        state = state_dict_of(checkpoint)
-        return _from_fairseq(state, checkpoint.get("cfg") or checkpoint.get("args"))
+        return _from_fairseq(path)[0]
     if path.is_dir() and not list(path.glob("*.safetensors")) and (path / "config.json").is_file():
         pickles = [path / name for name in _PICKLES if (path / name).is_file()]
         if pickles:
@@ -93,12 +92,18 @@ def _family(config: PreTrainedConfig) -> Family:
     return STOCK[config.model_type][1]
 
 
-def _from_fairseq(state: dict, settings: object) -> PreTrainedModel:
+def _from_fairseq(path: Path) -> tuple[PreTrainedModel, Wav2Vec2FeatureExtractor]:
+    """The model of a reference checkpoint, and what its training did to waveforms."""
+    checkpoint = read_checkpoint(path)
+    state, settings = state_dict_of(checkpoint), checkpoint.get("cfg") or checkpoint.get("args")
     config = architecture(state, settings)
     family = FAMILIES[config.model_type]
     model = getattr(family.package, f"{family.prefix}ForPreTraining")(config)
     load_fairseq_weights(model, state)
-    return model.eval()
+    extractor = feature_extractor_for(config)
+    chosen = normalizes(settings)
+    extractor.do_normalize = extractor.do_normalize if chosen is None else bool(chosen)
+    return model.eval(), extractor
 
 
 def _from_stock_state(config: PreTrainedConfig, state: dict[str, torch.Tensor]) -> PreTrainedModel:
@@ -121,19 +126,24 @@ def convert(source: str | Path, destination: str | Path, to: str = "ours", dtype
     destination = Path(destination)
     if to == "fairseq" and destination.suffix != ".pt":
         raise UserError(f"{destination}: a reference checkpoint is one file; name it something.pt")
-    model = load_any(source)
+    if Path(source).is_file():
+        model, extractor = _from_fairseq(Path(source))
+    else:
+        model = load_any(source)
+        extractor = feature_extractor_of(source, model.config)
     if to == "ours":
-        save_for_hub(model, destination, dtype, feature_extractor_of(source, model.config))
+        save_for_hub(model, destination, dtype, extractor)
     elif to == "stock":
         state = model.state_dict() if dtype is None else {k: v.to(dtype) for k, v in model.state_dict().items()}
-        save_stock(model, state, destination, feature_extractor_of(source, model.config))
+        save_stock(model, state, destination, extractor)
     else:
         if not has_stock_form(model.config):
             raise UserError(f"{source} has front_end_features: the reference has no such front end")
         if model.base_model is model:
             raise UserError(f"{source} is an encoder without pre-training head: the reference has no such checkpoint")
         destination.parent.mkdir(parents=True, exist_ok=True)
-        torch.save({"model": to_fairseq(model), "cfg": None}, destination)
+        settings = reference_settings(model.config, extractor.do_normalize)
+        torch.save({"model": to_fairseq(model), "cfg": settings}, destination)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

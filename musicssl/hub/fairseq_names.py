@@ -23,10 +23,11 @@ def architecture(state: dict, settings: object = None) -> PreTrainedConfig:
 
     Args:
         state: the checkpoint's entry "model".
-        settings: its training configuration, where there is one; strides and heads cannot be seen in shapes.
+        settings: its training configuration, where there is one; strides, heads and whether layers are normed
+            before (`layer_norm_first`) cannot be seen in shapes.
 
     Raises:
-        UserError: it is neither data2vec audio nor HuBERT.
+        UserError: it is neither data2vec audio nor HuBERT, or a data2vec whose layers are normed before.
     """
     convolutions = [state[name].shape for name in _numbered(state, "feature_extractor.conv_layers.{}.0.weight")]
     layers = len(_numbered(state, "encoder.layers.{}.fc1.weight"))
@@ -45,7 +46,10 @@ def architecture(state: dict, settings: object = None) -> PreTrainedConfig:
         "conv_stride": list(strides), "conv_bias": "feature_extractor.conv_layers.0.0.bias" in state,
     }  # fmt: skip
     positional = _numbered(state, "encoder.pos_conv.{}.0.weight")
+    normed_before = bool(_setting(settings, "layer_norm_first"))
     if positional:
+        if normed_before:
+            raise UserError("the checkpoint's layers are normed before (layer_norm_first): data2vec audio has no such")
         shape = state[positional[0]].shape
         return Music2VecConfig(
             **common, conv_pos_kernel_size=shape[2], num_conv_pos_embeddings=len(positional),
@@ -64,9 +68,28 @@ def architecture(state: dict, settings: object = None) -> PreTrainedConfig:
     }  # fmt: skip
     norm = "layer" if "feature_extractor.conv_layers.1.2.1.weight" in state else "group"
     return MusicHubertConfig(
-        **common, **head, feat_extract_norm=norm, num_conv_pos_embeddings=direction.shape[2],
-        num_conv_pos_embedding_groups=hidden // direction.shape[1],
+        **common, **head, feat_extract_norm=norm, do_stable_layer_norm=normed_before,
+        num_conv_pos_embeddings=direction.shape[2], num_conv_pos_embedding_groups=hidden // direction.shape[1],
     )  # fmt: skip
+
+
+def normalizes(settings: object) -> bool | None:
+    """Whether the reference normalised waveforms, by its training configuration; None where that does not say."""
+    return _setting(settings, "normalize")
+
+
+def reference_settings(config: PreTrainedConfig, do_normalize: bool) -> dict[str, dict]:
+    """What `architecture` and `normalizes` cannot see in a state dict, as the reference's configuration names it."""
+    strides = zip(config.conv_dim, config.conv_kernel, config.conv_stride, strict=True)
+    return {
+        "model": {
+            "encoder_attention_heads": config.num_attention_heads,
+            "conv_feature_layers": " + ".join(f"[{layer}]" for layer in strides),
+            "layer_norm_first": bool(getattr(config, "do_stable_layer_norm", False)),
+            "average_top_k_layers": getattr(config, "average_top_k_layers", None),
+        },
+        "task": {"normalize": do_normalize},
+    }
 
 
 def _numbered(state: dict, pattern: str) -> list[str]:
@@ -79,7 +102,7 @@ def _numbered(state: dict, pattern: str) -> list[str]:
 
 def _setting(settings: object, name: str) -> object:
     """A value of a training configuration, whichever way the reference's version kept it."""
-    for section in (settings, *(_get(settings, key) for key in ("model", "cfg", "args"))):
+    for section in (settings, *(_get(settings, key) for key in ("model", "task", "cfg", "args"))):
         if (value := _get(section, name)) is not None:
             return value
     return None

@@ -16,10 +16,13 @@ from transformers import (
     Wav2Vec2FeatureExtractor,
 )
 
+from musichubert import MusicHubertConfig, MusicHubertForPreTraining
 from musicssl.cli import main
 from musicssl.errors import UserError
 from musicssl.hub.convert import convert, load_any
+from musicssl.hub.fairseq_names import to_fairseq
 from musicssl.hub.safe_pickle import Inert, read_checkpoint
+from musicssl.hub.save import save_for_hub
 
 FAMILIES = ["music2vec", "musichubert"]
 WAVEFORM = torch.sin(torch.arange(6000) ** 1.2 / 30)[None]
@@ -57,6 +60,31 @@ def test_ours_to_the_reference_and_back_is_lossless(tiny_models, tmp_path, famil
     assert list(back.config.conv_stride) == list(model.config.conv_stride)
     for name in ("num_attention_heads", "num_conv_pos_embeddings", "num_conv_pos_embedding_groups", "hidden_size"):
         assert getattr(back.config, name) == getattr(model.config, name), name
+
+
+def test_a_network_like_hubert_large_keeps_its_norms_and_its_input(tmp_path):
+    """Layers normed before or after, and a normalised waveform, are in no tensor: the settings say so."""
+    config = MusicHubertConfig(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, conv_dim=[16] * 7,
+        conv_bias=True, feat_extract_norm="layer", do_stable_layer_norm=True, num_conv_pos_embeddings=16,
+        num_conv_pos_embedding_groups=4, num_clusters=10,
+    )  # fmt: skip
+    model = MusicHubertForPreTraining(config).eval()
+    save_for_hub(model, tmp_path / "ours", feature_extractor=Wav2Vec2FeatureExtractor(do_normalize=True))
+    convert(tmp_path / "ours", tmp_path / "reference.pt", to="fairseq")
+    convert(tmp_path / "reference.pt", tmp_path / "back")
+    assert AutoFeatureExtractor.from_pretrained(tmp_path / "back").do_normalize
+    with torch.no_grad():
+        expected = model.base_model(WAVEFORM).last_hidden_state
+        for folder in ("back", "back/stock"):
+            assert torch.equal(AutoModel.from_pretrained(tmp_path / folder)(WAVEFORM).last_hidden_state, expected)
+
+
+def test_a_data2vec_normed_before_is_refused(tiny_models, tmp_path):
+    settings = {"model": argparse.Namespace(encoder_attention_heads=2, layer_norm_first=True)}
+    torch.save({"model": to_fairseq(tiny_models["music2vec"]), "cfg": settings}, tmp_path / "reference.pt")
+    with pytest.raises(UserError, match="layer_norm_first"):
+        load_any(tmp_path / "reference.pt")
 
 
 def test_a_golden_reference_checkpoint_converts_by_its_shapes(project_root, tmp_path):
@@ -163,8 +191,6 @@ class Explosive:
 
 
 def test_a_malicious_pickle_is_read_but_not_run(tiny_models, tmp_path):
-    from musicssl.hub.fairseq_names import to_fairseq
-
     marker = tmp_path / "exploded"
     checkpoint = {"cfg": reference_settings(tiny_models["music2vec"]), "model": to_fairseq(tiny_models["music2vec"])}
     torch.save({**checkpoint, "extra": Explosive(marker)}, tmp_path / "evil.pt")
