@@ -101,7 +101,7 @@ def build_step(
         optimizer = make_optimizer(network, learning_rate=1e-5)
         update_teacher = (lambda: network.update_teacher(1000)) if model == "music2vec" else None
         if candidate == "compiled":
-            network.compile(dynamic=False)
+            network.compile()
         if candidate == "ours" and DEVICE == "cpu":
             keep_freed_memory()
             use_cpu_kernels(network)

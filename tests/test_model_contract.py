@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 from torch import nn
+from torch._dynamo.testing import CompileCounter
 from transformers import (
     AutoConfig,
     AutoFeatureExtractor,
@@ -174,6 +175,23 @@ def test_compiled_graph_breaks_only_before_the_network(make_model):
     explanation = torch._dynamo.explain(model)(**make_inputs(model))
     assert explanation.graph_break_count <= 1, explanation.break_reasons
     torch._dynamo.reset()
+
+
+@both_models
+def test_a_new_number_of_masked_frames_is_not_compiled_anew(make_model):
+    """Spans overlap by chance, so nearly every batch has another; dynamo gives up at the eighth graph."""
+    model = make_model(**STILL).train()
+    torch._dynamo.reset()
+    counter = CompileCounter()
+    model.compile(backend=counter)
+    compilations = []
+    for num_masked in (6, 9, 13, 17, 21):
+        inputs = make_inputs(model)
+        inputs["mask_time_indices"] = torch.arange(FRAMES).expand(BATCH, -1) < num_masked
+        assert model(**inputs).num_masked_frames == BATCH * num_masked
+        compilations.append(counter.frame_count)
+    torch._dynamo.reset()
+    assert len(set(compilations[1:])) == 1, compilations
 
 
 @both_models

@@ -130,7 +130,7 @@ def build_model(arguments: Arguments, config: PreTrainedConfig) -> PreTrainedMod
     if arguments.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     if arguments.compile:
-        model.compile(dynamic=False)
+        model.compile()  # sizes that change, as the number of masked frames does, become symbols at their second value
     return model.train()
 
 
