@@ -139,8 +139,8 @@ class WindowedEncoder:
         if group_layer is None:
             return FileStatistics(mean, std)
         # The convolution is affine: normalising its input moves and scales its moments.
-        bias = 0.0 if group_layer.conv.bias is None else group_layer.conv.bias.double().cpu()
-        shift = group_layer.conv.weight.sum(dim=(1, 2)).double().cpu() * mean
+        bias = 0.0 if group_layer.conv.bias is None else group_layer.conv.bias.cpu().double()
+        shift = group_layer.conv.weight.sum(dim=(1, 2)).cpu().double() * mean
         group_mean = (group_moments.mean - bias - shift) / std + bias
         return FileStatistics(mean, std, group_mean, group_moments.variance / std**2)
 
@@ -169,10 +169,10 @@ class _FixedGroupNorm(nn.Module):
 
     def __init__(self, norm: nn.GroupNorm, statistics: FileStatistics):
         super().__init__()
-        mean = statistics.group_mean.to(norm.weight.device)
-        scale = norm.weight.double() / torch.sqrt(statistics.group_variance.to(norm.weight.device) + norm.eps)
-        self.scale = scale.to(norm.weight.dtype)[None, :, None]
-        self.shift = (norm.bias.double() - mean * scale).to(norm.weight.dtype)[None, :, None]
+        weight, bias = norm.weight.cpu().double(), norm.bias.cpu().double()
+        scale = weight / torch.sqrt(statistics.group_variance + norm.eps)
+        self.scale = scale.to(norm.weight)[None, :, None]
+        self.shift = (bias - statistics.group_mean * scale).to(norm.weight)[None, :, None]
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         return hidden_states * self.scale + self.shift
@@ -186,7 +186,7 @@ class _Moments:
 
     def add(self, values: torch.Tensor) -> None:
         """Take in (channels, time)."""
-        values = values.double().cpu()
+        values = values.cpu().double()
         self.count += values.shape[1]
         self.sum = self.sum + values.sum(dim=1)
         self.square = self.square + values.square().sum(dim=1)

@@ -113,7 +113,7 @@ class OptimisationArguments:
     # The reference moves the teacher once per micro-batch, so set this to its update_freq to copy it.
     ema_steps_per_update: int = _flag("teacher steps per update (music2vec)", 1)
     seed: int = _flag("seed of weights, crops, masks and dropout", 1)
-    mixed_precision: Literal["auto", "no", "bf16"] = _flag("auto: bf16 on an accelerator, fp32 on a CPU", "auto")
+    mixed_precision: Literal["auto", "no", "bf16"] = _flag("auto: bf16 on a GPU, fp32 on a CPU and on mps", "auto")
     tf32: bool = _flag("TF32 matrix products for what stays in fp32 (CUDA)", True)
 
 

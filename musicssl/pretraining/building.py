@@ -39,7 +39,7 @@ def build_accelerator(arguments: Arguments) -> Accelerator:
     precision = arguments.mixed_precision
     on_cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
     if precision == "auto":
-        precision = "no" if on_cpu else "bf16"
+        precision = "no" if on_cpu or torch.accelerator.current_accelerator().type == "mps" else "bf16"
     _warn_of_lonely_process()
     if arguments.model == "music2vec" and parse_flag_from_env("ACCELERATE_USE_FSDP"):
         raise UserError("--model music2vec: its teacher cannot be sharded; launch with DDP (recipes/accelerate)")

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from transformers import PreTrainedModel
 
+from musicssl.precision import in_float64
 from musicssl.pretraining.arguments import Arguments
 from musicssl.pretraining.masking import span_mask
 
@@ -179,7 +180,7 @@ def label_perplexities(objective: Objective, accelerator: Accelerator) -> dict[s
     """
     perplexities = {}
     for name, counts in zip(objective.codebook_names(), objective.label_counts(), strict=True):
-        total = accelerator.reduce(counts, "sum").double()
+        total = in_float64(accelerator.reduce(counts, "sum"))
         shares = total / total.sum().clamp(min=1)
         perplexities[f"labels/perplexity/{name}"] = torch.exp(-torch.special.xlogy(shares, shares).sum()).item()
     return perplexities

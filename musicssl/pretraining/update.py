@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from musicssl.precision import in_float64
 from musicssl.pretraining.objectives import Objective, WeightedMetrics
 from musicssl.pretraining.randomness import mask_generator, seed_dropout
 
@@ -26,8 +27,8 @@ class MetricSums:
 
     def add(self, metrics: WeightedMetrics) -> None:
         for name, (weighted_sum, weight) in metrics.items():
-            self.sums[name] = self.sums.get(name, 0) + weighted_sum.double()
-            self.weights[name] = self.weights.get(name, 0) + weight.double()
+            self.sums[name] = self.sums.get(name, 0) + in_float64(weighted_sum)
+            self.weights[name] = self.weights.get(name, 0) + in_float64(weight)
 
     def reduced(self, accelerator: Accelerator) -> dict[str, tuple[float, float]]:
         """Summed over processes, on the host: name -> (weighted sum, weight)."""

@@ -50,6 +50,8 @@ def monitor(kind: str, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Te
     MARBLE v1's monitors: accuracy, key score, macro ROC-AUC, mean R2. Beats go by the average
     precision of the frames: decoding every head after every epoch would cost more than all the rest.
     """
+    if outputs.device.type == "mps":  # it has no float64
+        outputs, targets = outputs.cpu(), targets.cpu()
     everything = torch.ones(1, outputs.shape[1], device=outputs.device)
     if kind == "multiclass":
         return accuracy(outputs, targets, everything)[0]

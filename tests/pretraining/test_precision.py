@@ -1,0 +1,37 @@
+"""A device without float64 (Apple's mps) can train: all that needs it goes through one door."""
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from musicssl.precision import in_float64
+from musicssl.pretraining.building import build_accelerator
+from musicssl.pretraining.run import train
+
+
+class NoFloat64(TorchDispatchMode):
+    """Fails at the first operation that gives float64; arrays of the host may be (`lift_fresh`: from numpy)."""
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        results = operation(*args, **(kwargs or {}))
+        if operation is not torch.ops.aten.lift_fresh.default:
+            tensors = [leaf for leaf in tree_leaves(results) if isinstance(leaf, torch.Tensor)]
+            assert all(tensor.dtype != torch.float64 for tensor in tensors), operation
+        return results
+
+
+@pytest.mark.parametrize("model", ["music2vec", "musichubert"])
+def test_nothing_else_of_a_run_is_in_float64(model, small_run, tones, tmp_path, monkeypatch):
+    arguments = small_run(model, tmp_path, "--validation_data", tones, "--validation_clips", 2, "--max_updates", 3)
+    AcceleratorState._reset_state(True)
+    accelerator = build_accelerator(arguments)
+    for module in ("update", "objectives"):
+        monkeypatch.setattr(f"musicssl.pretraining.{module}.in_float64", torch.Tensor.float)
+    with NoFloat64():
+        assert train(arguments, accelerator).finished
+
+
+def test_float64_on_its_own_device_where_it_can_be():
+    assert in_float64(torch.ones(2)).dtype == torch.float64
