@@ -8,11 +8,14 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import AutoFeatureExtractor, AutoModel
 
 from musichubert.errors import LabelError
 
 OVERLAP_SECONDS = 2.0  # context kept on both sides of a window of a long track
+# The encoder is fp32, for which flash attention and cuDNN have no kernel: what a run chose for its model is not its.
+_KERNELS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 
 class LayerFeatures:
@@ -64,7 +67,8 @@ class LayerFeatures:
         no_mask = torch.zeros(
             len(waveform), int(self.model._get_feat_extract_output_lengths(waveform.shape[-1])), dtype=torch.bool
         )
-        outputs = self.model(waveform, mask_time_indices=no_mask.to(waveform.device), output_hidden_states=True)
+        with sdpa_kernel(_KERNELS):
+            outputs = self.model(waveform, mask_time_indices=no_mask.to(waveform.device), output_hidden_states=True)
         return outputs.hidden_states[self.layer].float()
 
     def to(self, device: torch.device | str) -> "LayerFeatures":

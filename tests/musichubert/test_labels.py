@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
 
 from musichubert.acoustic_features import RECIPES, feature_recipe, num_frames
@@ -116,6 +117,16 @@ def test_layer_features_are_the_hidden_states(checkpoint, track, layer):
     torch.testing.assert_close(source.compute(track[None, :32000]), expected, rtol=1e-4, atol=1e-5)
     assert source.dimension == 32
     assert len(source.model.encoder.layers) == layer
+
+
+def test_layer_features_need_no_kernel_that_the_run_has_chosen(checkpoint, track, monkeypatch):
+    """--sdpa_backend cudnn leaves a half-precision kernel alone; the encoder of the labels is fp32."""
+    source = LayerFeatures.from_checkpoint(checkpoint, 2)
+    expected = source.compute(track[None, :8000])
+    with sdpa_kernel(SDPBackend.CUDNN_ATTENTION):
+        with pytest.raises(RuntimeError):
+            source.model(track[None, :8000])
+        assert torch.equal(source.compute(track[None, :8000]), expected)
 
 
 def test_layer_codebooks_remember_their_checkpoint(checkpoint, track, tmp_path):
