@@ -70,6 +70,9 @@ def render(
 ) -> str:
     """The card's text; every number in it is in the ledger."""
     recipe = ledger.read("recipe.yaml") or {}
+    iterations = recipe.get("iterations") or []
+    if iterations:  # the model is the last one's
+        recipe["max_updates"] = iterations[-1]["updates"]
     metrics = ledger.read("metrics.jsonl") or []
     results = ledger.read("results.json") or {"tasks": {}, "errors": {}}
     family = config["model_type"]
@@ -87,7 +90,8 @@ def render(
         normalizes=bool((ledger.read("preprocessor_config.json") or {}).get("do_normalize")),
         model_table=_table([*_fields(ledger, "config.json", config, MODEL_FIELDS), *_parameters(ledger)]),
         training_table=_table([
-            *_fields(ledger, "recipe.yaml", recipe, RECIPE_FIELDS), *_progress(ledger, metrics), *_environment(ledger),
+            *_fields(ledger, "recipe.yaml", recipe, RECIPE_FIELDS), *_iterations(ledger, iterations),
+            *_progress(ledger, metrics), *_environment(ledger),
         ]) or "No recipe.yaml is here: how it was trained is not on record.",
         data_description=data_description,
         training=_curve_ends(ledger, metrics),
@@ -134,6 +138,16 @@ def _fields(ledger: Ledger, name: str, values: dict, shown: dict[str, str]) -> l
             parts = [Path(part).name if isinstance(part, str) and Path(part).is_absolute() else part for part in parts]
             texts = [ledger.quote(part, f"{name}: {key}", ".6g" if isinstance(part, float) else "") for part in parts]
             rows.append((label, ", ".join(texts)))
+    return rows
+
+
+def _iterations(ledger: Ledger, iterations: list[dict]) -> list[tuple[str, str]]:
+    """What each of HuBERT's iterations was trained on; what follows in the card is of the last."""
+    rows = []
+    for number, iteration in enumerate(iterations, start=1):
+        text = "; ".join(f"{name}: {value}" for name, value in iteration.items())
+        source = f"recipe.yaml: iterations, {number}"
+        rows.append((ledger.cite(f"iteration {number}", source), ledger.cite(text, source)))
     return rows
 
 

@@ -1,7 +1,8 @@
 """HuBERT's iterations in one command: fit -> train -> relabel by the trained model -> train ...
 
     runs/NAME/
-      config.json  model.safetensors  preprocessor_config.json    the newest iteration's
+      config.json  model.safetensors  preprocessor_config.json    the newest iteration's,
+      codebook/  environment.json  metrics.jsonl                  with what a model card and a push take along
       recipe.yaml                                                 the whole recipe, `iterations` included
       iteration-1/  iteration-2/ ...                              one run each, codebook and labels included
       label_quality.json  label_quality.png                       of every codebook, iteration by iteration
@@ -31,7 +32,9 @@ from musicssl.pretraining.validate_arguments import validate
 
 # An iteration's own names for flags; any other flag may be given by its own name.
 SHORT_NAMES = {"features": "label_features", "clusters": "num_clusters", "updates": "max_updates"}
-MODEL_FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
+PUBLISHED = (
+    "config.json", "preprocessor_config.json", "codebook", "environment.json", "metrics.jsonl", "model.safetensors",
+)  # fmt: skip
 
 
 def train_iterations(
@@ -59,7 +62,7 @@ def train_iterations(
         if not result.finished:
             return dataclasses.replace(result, output_dir=output_dir)
         if accelerator.is_main_process:
-            for name in MODEL_FILES:
+            for name in PUBLISHED:
                 _copy(result.output_dir / name, output_dir / name)
             _report_quality(runs[:number], output_dir)
         accelerator.wait_for_everyone()
@@ -125,8 +128,14 @@ def _as_list(value) -> list:
 
 
 def _copy(source: Path, target: Path) -> None:
+    """Put a file or folder in the place of an older one."""
     aside = target.with_name(f".{target.name}.aside")
-    shutil.copyfile(source, aside)
+    if source.is_dir():
+        shutil.rmtree(aside, ignore_errors=True)
+        shutil.copytree(source, aside)
+        shutil.rmtree(target, ignore_errors=True)
+    else:
+        shutil.copyfile(source, aside)
     os.replace(aside, target)
 
 

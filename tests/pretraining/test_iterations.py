@@ -11,6 +11,7 @@ from safetensors.numpy import load_file
 from transformers import AutoModel
 
 from musicssl.errors import UserError
+from musicssl.hub.card import write_card
 from musicssl.pretraining import iterations, label_fitting
 from musicssl.pretraining.arguments import Arguments
 from musicssl.pretraining.building import build_accelerator
@@ -103,6 +104,12 @@ def test_killed_in_each_of_the_four_phases_and_resumed(arguments, monkeypatch):
     assert (output_dir / "label_quality.png").stat().st_size > 5000
     model = AutoModel.from_pretrained(output_dir)
     assert model.config.label_features == ["layer2"] and model.config.num_clusters in (8, [8])
+
+    card = write_card(output_dir).read_text()
+    assert "| iteration 1 | clusters: 6; features: mfcc39; updates: 4 |" in card
+    assert "| iteration 2 | clusters: 8; features: layer 2; updates: 4 |" in card
+    assert "| clustered | layer2 |" in card and "mfcc39 |" not in card
+    assert "| updates done | 4 |" in card and "The run stopped" not in card
 
 
 def _kill_second_time(patch, module, name) -> None:
