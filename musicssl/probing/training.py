@@ -17,6 +17,9 @@ from musicssl.probing.adam import adam_step
 from musicssl.probing.heads import Head, HeadSettings, HeadStack, TrainedHeads, grid
 from musicssl.probing.problem import Problem
 
+# Validation outputs in memory at once; heads of a large task are judged in turns.
+OUTPUT_BYTES = 2 << 30
+
 
 def train_heads(
     problem: Problem,
@@ -116,8 +119,7 @@ class _GridRun:
     def judge_epoch(self) -> None:
         """Score every head on validation; keep the better ones, halve on a plateau, drop those out of patience."""
         self.epoch += 1
-        outputs = self.network.outputs(self.weights, self.rows, self.problem.validation)
-        score = self.problem.validation_score(outputs).nan_to_num(nan=-math.inf).float()
+        score = self._validation_scores()
         improved = score > self.best[self.rows]
         better = self.rows[improved]
         self.best[better] = score[improved]
@@ -128,6 +130,17 @@ class _GridRun:
         running = self.epoch - self.best_epoch[self.rows] < self.settings.patience
         if not running.all():
             self._keep(running)
+
+    def _validation_scores(self) -> torch.Tensor:
+        """(H,), -inf where there is no score."""
+        validation = self.problem.validation
+        at_once = max(1, OUTPUT_BYTES // (4 * len(validation) * self.problem.num_outputs))
+        scores = []
+        for first in range(0, len(self.rows), at_once):
+            group = slice(first, first + at_once)
+            weights = {name: tensor[group] for name, tensor in self.weights.items()}
+            scores.append(self.problem.validation_score(self.network.outputs(weights, self.rows[group], validation)))
+        return torch.cat(scores).nan_to_num(nan=-math.inf).float().to(self.device)
 
     def _reduce_on_plateau(self, score: torch.Tensor) -> None:
         """torch's ReduceLROnPlateau(mode="max", threshold=1e-4 relative), a plateau per head."""

@@ -101,6 +101,20 @@ def test_parts_of_a_batch_give_the_same_result_as_the_whole():
         assert torch.allclose(whole.weights[name], parts.weights[name], atol=1e-4)
 
 
+def test_heads_judged_in_turns_have_the_same_scores(monkeypatch):
+    problem = make_problem()
+    together = train_heads(problem, settings(epochs=3), CPU)
+    judged = []
+    score = problem.validation_score
+    monkeypatch.setattr(problem, "validation_score", lambda outputs: judged.append(len(outputs)) or score(outputs))
+    of_one_head = 4 * len(problem.validation) * problem.num_outputs
+    monkeypatch.setattr("musicssl.probing.training.OUTPUT_BYTES", 5 * of_one_head)
+    in_turns = train_heads(problem, settings(epochs=3), CPU)
+    assert max(judged) == 5 and sum(judged) == 3 * len(together.heads)
+    assert torch.allclose(in_turns.validation, together.validation)
+    assert torch.equal(in_turns.best_epoch, together.best_epoch)
+
+
 def test_training_killed_and_resumed_is_bit_equal(tmp_path):
     problem, options, checkpoint = make_problem(), settings(), tmp_path / "new" / "heads"
     uninterrupted = train_heads(problem, options, CPU)
