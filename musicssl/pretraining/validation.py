@@ -4,7 +4,7 @@ from itertools import islice
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
+from accelerate.utils import DistributedType, gather_object
 
 from musicssl.audio.loader import CropLoader
 from musicssl.errors import UserError
@@ -32,13 +32,22 @@ class Validator:
 
     @torch.no_grad()
     def evaluate(self, model: torch.nn.Module) -> dict[str, float]:
-        """Mean metrics over all masked (or unmasked) frames of all processes; the model is left in training mode."""
+        """Mean metrics over all masked (or unmasked) frames of all processes; the model is left in training mode.
+
+        Raises:
+            UserError: no clip could be used; with sharded parameters, on some process.
+        """
         # Not through the data-parallel wrapper: processes may have different numbers of batches, even none.
         inner = self.accelerator.unwrap_model(model)
         inner.eval()
         sums = MetricSums()
         self.loader.load_state_dict(self.start)
-        for index, batch in enumerate(islice(self.loader, self.num_batches)):
+        batches = islice(self.loader, self.num_batches)
+        if self.accelerator.distributed_type == DistributedType.FSDP:
+            # Every forward pass gathers shards from all processes: one that has no more batches ends it for all.
+            batches = list(batches)
+            batches = batches[: min(gather_object([len(batches)]))]
+        for index, batch in enumerate(batches):
             generator = mask_generator(self.seed, self.accelerator.process_index, index)
             inputs = self.objective.prepare(batch, generator)
             sums.add(self.objective.metrics(inner(**inputs)))
@@ -48,5 +57,8 @@ class Validator:
         for of_process in gather_object([sums.local()]):
             totals.add(of_process)
         if not totals.totals:
-            raise UserError("--validation_data: no clip could be used; see bad_files.jsonl, or check --crop_seconds")
+            raise UserError(
+                "--validation_data: no clip could be used; see bad_validation_files.jsonl, check --crop_seconds, or, "
+                "with sharded parameters, give a batch of clips for every process"
+            )
         return mean_metrics(totals.totals)
