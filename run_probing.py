@@ -9,7 +9,6 @@ python run_probing.py --compare FOLDER FOLDER                              # fin
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -26,9 +25,8 @@ from musicssl.probing.results import load_results
 from musicssl.probing.session import probe_model
 from musicssl.probing.table import published_table, score_table
 from musicssl.probing.tasks.base import Task, TaskData
+from musicssl.processes import PATIENCE
 
-# Processes wait while the main one trains heads; NCCL would give up in minutes.
-PATIENCE = timedelta(days=1)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 

@@ -4,7 +4,6 @@ import dataclasses
 import difflib
 import os
 import sys
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from musicssl.pretraining.cost import frames_per_crop
 from musicssl.pretraining.initialise import load_initial_weights, published_architecture
 from musicssl.pretraining.randomness import WEIGHTS, derive_seed
 from musicssl.pretraining.recipes import parse_mapping
+from musicssl.processes import PATIENCE
 
 MODELS = {
     "music2vec": (Music2VecConfig, Music2VecForPreTraining),
@@ -30,8 +30,6 @@ MODELS = {
 }
 # The reference normalises waveforms for data2vec (normalize: true) but not for HuBERT base (normalize: false).
 NORMALIZE = {"music2vec": True, "musichubert": False}
-
-PATIENCE = timedelta(days=1)
 
 
 def build_accelerator(arguments: Arguments) -> Accelerator:
@@ -55,7 +53,6 @@ def build_accelerator(arguments: Arguments) -> Accelerator:
     config = build_config(arguments)
     has_unused = config.layerdrop > 0 or getattr(config, "drop_masked_frames", False)
     data_parallel = DistributedDataParallelKwargs(find_unused_parameters=has_unused, gradient_as_bucket_view=True)
-    # Processes wait for one another while labels are fitted, each on clips of other lengths; NCCL gives up in minutes.
     waiting = InitProcessGroupKwargs(timeout=PATIENCE)
     return Accelerator(
         cpu=on_cpu,  # without it, processes on a machine without a GPU would not know of each other
