@@ -10,6 +10,7 @@ from musicssl.probing.encoders import RANDOM_PREFIX
 from musicssl.probing.handmade import HANDMADE
 from musicssl.probing.heads import MIXED
 from study.claims import control_of
+from study.front_end import FAMILIES, chosen_tasks, front_ends
 from study.measurements import Study, difference, interval
 from study.plan import MEL, SMALL, TRAINED
 
@@ -18,6 +19,7 @@ SMOOTHED_ROWS = 5
 COLOURS_OF_LINES = 10  # then they repeat, in another style
 STYLES = ("-", "--", ":")
 COLOURS = {"trained": "C0", "random weights": "0.55", "hand-made features": "C1"}
+SHARES = (1, 3, 10, 30, 100)  # marked on an axis of %
 LAYER_ARMS = (MEL, f"{MEL}_chroma", SMALL)
 
 
@@ -123,6 +125,32 @@ def draw_hours(study: Study, path: Path) -> None:
     axes.set_xlabel("hours of audio heard in training (0: random weights)")
     axes.set_ylabel(f"average score over {len(study.tasks)} tasks, %")
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
+    figure.savefig(path)
+    pyplot.close(figure)
+
+
+def draw_front_ends(study: Study, path: Path) -> None:
+    """A panel per task: each network that hears the waveform, by its front end and its score."""
+    pyplot = load_pyplot()
+    tasks, found = chosen_tasks(study), front_ends(study)
+    figure, panels = pyplot.subplots(1, len(tasks), figsize=(2.3 * len(tasks), 2.6), squeeze=False)
+    for panel, task in zip(panels[0], tasks, strict=True):
+        for number, family in enumerate(FAMILIES):
+            for kind, face in (("", f"C{number}"), (RANDOM_PREFIX, "none")):
+                points = [each for each in found if each.arm.startswith(kind + family)]
+                shares = [100 * each.between_clips for each in points]
+                scores = [100 * each.scores[task] for each in points]
+                label = f"{family}, random weights" if kind else family
+                panel.scatter(shares, scores, s=22, facecolors=face, edgecolors=f"C{number}", label=label)
+        panel.set_title(task)
+        panel.set_xscale("log")
+        panel.set_xticks(SHARES, map(str, SHARES))
+        panel.minorticks_off()
+        panel.set_xlim(1, 100)
+    panels[0, 0].set_ylabel("test score, %")
+    figure.supxlabel("variance of the transformer's input that is between clips, %", fontsize="medium")
+    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="lower center", ncols=4, bbox_to_anchor=(0.5, 1.0))
+    figure.tight_layout()
     figure.savefig(path)
     pyplot.close(figure)
 

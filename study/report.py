@@ -18,9 +18,12 @@ from musicssl.probing.encoders import RANDOM_PREFIX
 from musicssl.probing.handmade import HANDMADE
 from musicssl.probing.table import markdown, short
 from study.claims import answers, control_of
-from study.figures import draw_ablations, draw_averages, draw_hours, draw_layers, draw_training
+from study.figures import draw_ablations, draw_averages, draw_front_ends, draw_hours, draw_layers, draw_training
+from study.front_end import FAMILIES, chosen_tasks, front_ends, rank_correlation
 from study.measurements import Measured, Study, difference, interval, load_study
 from study.plan import BASES, OWN_MATERIAL, TRAINED, recipe_path
+
+FEWEST_RANKED = 4  # fewer networks are in order by chance too often
 
 
 def main(command_line: Sequence[str] | None = None) -> None:
@@ -150,6 +153,23 @@ def curve_table(study: Study) -> str:
     return markdown(["arm", "hours heard", "all tasks", *study.parts], rows)
 
 
+def front_end_table(study: Study) -> str:
+    """One row per network that hears the waveform, by how much of its front end tells clips apart."""
+    tasks, found = chosen_tasks(study), front_ends(study)
+    if not found:
+        return "Not measured."
+    rows = [
+        [each.arm, f"{100 * each.between_clips:.1f}", *(f"{100 * each.scores[task]:.1f}" for task in tasks)]
+        for each in sorted(found, key=lambda each: each.between_clips)
+    ]
+    for family in FAMILIES:
+        trained = [each for each in found if each.arm in TRAINED and each.arm.startswith(family)]
+        if len(trained) >= FEWEST_RANKED:
+            correlations = [f"{rank_correlation(trained, task):+.2f}" for task in tasks]
+            rows.append([f"rank correlation, {len(trained)} trained {family}", "", *correlations])
+    return markdown(["arm", "variance between clips, %", *tasks], rows)
+
+
 def _with_interval(measured: Measured, tasks: list[str]) -> str:
     low, high = interval(measured.resampled(tasks))
     return f"{100 * measured.average(tasks):.1f} ±{50 * (high - low):.1f}"
@@ -183,12 +203,18 @@ TABLES: dict[str, Callable[[Study], str]] = {
     "claims": claim_table,
     "ablations": ablation_table,
     "hours_table": curve_table,
+    "front_end_table": front_end_table,
 }
 FIGURES: dict[str, tuple[Callable[[Study, Path], None], str]] = {
     "averages": (draw_averages, "Average score of each arm with its 95 % interval."),
     "ablations_figure": (_draw_ablations, "What each change of a base recipe does to the average score."),
     "training": (draw_training, "Learning curves: what the models are trained for, as the training goes on."),
     "hours": (draw_hours, "Average score against hours of audio heard; dotted: hand-made features."),
+    "front_ends": (
+        draw_front_ends,
+        "Scores against how much of the variance of the transformer's input lies between clips: each point a network "
+        "that hears the waveform, one pre-training seed.",
+    ),
     "layers": (draw_layers, "Validation score of each layer; dashed: the same network with random weights."),
 }
 

@@ -22,6 +22,7 @@ from musicssl.probing.features import ExtractionSettings
 from musicssl.probing.protocol import ProbeSettings
 from musicssl.probing.table import markdown
 from study import tasks as study_tasks
+from study.front_end import measure_front_ends
 from study.index import write_index
 from study.jobs import Jobs
 from study.material import check_speech_and_excerpt, total_seconds, write_excerpt, write_sets, write_speech
@@ -94,7 +95,8 @@ def main(command_line: Sequence[str] | None = None) -> None:
     parsed.output_dir.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     tasks = make_tasks(parsed)
-    trials = make_plan(arms, parsed.seeds, make_training_audio(parsed, arms), parsed.output_dir, share)
+    music = make_training_audio(parsed, arms)
+    trials = make_plan(arms, parsed.seeds, music, parsed.output_dir, share)
     device = PartialState().device
     settings = ProbeSettings(
         extraction=ExtractionSettings(
@@ -114,6 +116,7 @@ def main(command_line: Sequence[str] | None = None) -> None:
     for name, state in Jobs(jobs, parsed.output_dir / "logs", tasks, settings, curves).run(named):
         states[name] = state
         print(f"\n{progress_table(trials, states)}\n", flush=True)
+    measure_front_ends(trials, music)
     print(f"{(time.monotonic() - started) / 60:.1f} minutes; python -m study.report --results {parsed.output_dir}")
 
 

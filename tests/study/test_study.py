@@ -1,10 +1,12 @@
 """The study from the command line on music made here: two updates a run, everything cached, a document filled in."""
 
 import json
+import re
 import shutil
 
 import numpy as np
 import pytest
+import torch
 
 from musicssl.audio.decode import audio_info, load_audio
 from musicssl.audio.write import write_audio
@@ -15,6 +17,7 @@ from musicssl.probing.store import write_json
 from study import plan
 from study.claims import Answer, answers
 from study.figures import training_curve
+from study.front_end import between_clips, front_ends
 from study.index import read_index, write_index
 from study.material import audio_files, total_seconds, write_excerpt, write_speech
 from study.measurements import Measured, difference, load_study
@@ -119,9 +122,12 @@ def test_study_runs_is_cached_and_fills_its_document(music, tiny_recipes, tmp_pa
     assert run_as_command(report, ["--results", str(results), "--document", str(document)]) == 0
     text = document.read_text()
     score = study.arms["mfcc"].average(study.tasks)
+    own_front_ends = [each for each in front_ends(study) if each.arm == "musichubert"]
+    assert len(front_ends(study)) == 4 and 0 < own_front_ends[0].between_clips < 1
+    assert re.search(rf"\| musichubert +\| {100 * own_front_ends[0].between_clips:.1f} ", text)
     assert f"| {100 * score:.1f} ±" in text and "| musichubert_k400 | num_clusters: [6]" in text
     assert {path.stem for path in (tmp_path / "figures").iterdir()} == {
-        "study_averages", "study_ablations", "study_training", "study_hours", "study_layers",
+        "study_averages", "study_ablations", "study_training", "study_hours", "study_layers", "study_front_ends",
     }  # fmt: skip
     again = text
     report(["--results", str(results), "--document", str(document)])
@@ -156,6 +162,21 @@ def test_trials_in_processes_of_their_own_give_the_same_scores(music, tmp_path, 
         scores.append([measured.average(study.tasks) for measured in study.arms.values()])
     assert scores[0] == scores[1] and "failed" not in capsys.readouterr().out
     assert {path.stem for path in (tmp_path / "2" / "logs").iterdir()} == {"mfcc, seed 1", "chroma, seed 1"}
+
+
+def test_a_front_end_of_levels_tells_clips_apart_and_one_of_noise_does_not():
+    class Encoder:
+        def __init__(self, frames):
+            self.frames = frames
+
+        def normalise(self, clip):
+            return clip
+
+    levels = torch.linspace(0.1, 1, 24)[:, None].expand(-1, 3200) * torch.randn(24, 3200).sign()
+    of_level = Encoder(lambda part: part.abs().reshape(len(part), 1, 10, 320))
+    of_wave = Encoder(lambda part: part.reshape(len(part), 1, 10, 320))
+    assert between_clips(of_level, levels) == pytest.approx(1.0)
+    assert between_clips(of_wave, levels) < 0.15  # a mean of ten independent frames keeps a tenth
 
 
 @pytest.mark.parametrize("arm,base", [(arm, base) for base, arms in BASES.items() for arm in arms if arm != base])
