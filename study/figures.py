@@ -12,12 +12,15 @@ from musicssl.probing.heads import MIXED
 from study.claims import control_of
 from study.front_end import FAMILIES, chosen_tasks, front_ends
 from study.measurements import Study, difference, interval
-from study.plan import MEL, SMALL, TRAINED
+from study.plan import BASES, MEL, SMALL, TRAINED
 
 LAYER_TASKS = ("notes_pitch_class", "piano_key", "giantsteps_key", "gtzan_genre", "artist_artist", "vocalset_singer")
 SMOOTHED_ROWS = 5
-COLOURS_OF_LINES = 10  # then they repeat, in another style
-STYLES = ("-", "--", ":")
+# Metric, its name on the axis, and what to multiply it with.
+TRAINED_FOR = {
+    "music2vec": ("loss/masked", "loss per masked frame", 1.0),
+    "musichubert": ("accuracy/masked", "masked frames named correctly, %", 100.0),
+}
 COLOURS = {"trained": "C0", "random weights": "0.55", "hand-made features": "C1"}
 SHARES = (1, 3, 10, 30, 100)  # marked on an axis of %
 LAYER_ARMS = (MEL, f"{MEL}_chroma", SMALL)
@@ -65,29 +68,24 @@ def draw_ablations(study: Study, pairs: list[tuple[str, str]], path: Path) -> No
 
 
 def draw_training(study: Study, path: Path) -> None:
-    """What is trained for: masked frames named correctly, and how far predictions are from their targets."""
+    """A panel per base recipe, a line per arm: masked frames named correctly, or how far predictions are off."""
     pyplot = load_pyplot()
-    panels = {
-        "accuracy/masked": ("musicHuBERT: masked frames named correctly, %", 100.0),
-        "loss/masked": ("music2vec: loss per masked frame", 1.0),
-    }
-    figure, axes = pyplot.subplots(1, 2, figsize=(8.4, 3.0))
-    for panel, (metric, (title, scale)) in zip(axes, panels.items(), strict=True):
-        family = title.split(":")[0].lower()
-        for arm, measured in study.arms.items():
-            if arm not in TRAINED or not arm.startswith(family):
+    figure, panels = pyplot.subplots(2, 2, figsize=(8.4, 5.4))
+    for panel, (base, arms) in zip(panels.flat, BASES.items(), strict=True):
+        metric, quantity, scale = TRAINED_FOR[base.split("_")[0]]
+        for arm in dict.fromkeys((base, *arms)):
+            if arm not in study.arms:
                 continue
-            updates, values = training_curve(measured.folders[0].parent, metric)
-            values = scale * values
+            updates, values = training_curve(study.arms[arm].folders[0].parent, metric)
             width = min(SMOOTHED_ROWS, len(values))
-            smooth = np.convolve(values, np.ones(width) / width, mode="valid")
-            style = STYLES[len(panel.lines) // COLOURS_OF_LINES % len(STYLES)]
-            panel.plot(updates[width - 1 :], smooth, style, label=arm)
-        panel.set_title(title)
+            smooth = np.convolve(scale * values, np.ones(width) / width, mode="valid")
+            panel.plot(updates[width - 1 :], smooth, label=arm.removeprefix(base).lstrip("_") or "as it is")
+        panel.set_title(f"{base} and its changes")
         panel.set_xlabel("update")
+        panel.set_ylabel(quantity)
         panel.set_visible(bool(panel.lines))
         if panel.lines:
-            panel.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=6)
+            panel.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=7)
     figure.tight_layout()
     figure.savefig(path)
     pyplot.close(figure)

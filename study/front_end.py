@@ -34,6 +34,7 @@ class FrontEnd:
     """One trained or random network: the share of variance between clips, and its scores, task -> 0 to 1."""
 
     arm: str
+    seed: int
     between_clips: float
     scores: dict[str, float]
 
@@ -76,13 +77,13 @@ def front_ends(study: Study) -> list[FrontEnd]:
     """Every measured network, pre-training seeds apart."""
     found = []
     for arm, measured in study.arms.items():
-        for folder, result in zip(measured.folders, measured.results, strict=True):
+        for seed, folder, result in zip(measured.seeds, measured.folders, measured.results, strict=True):
             path = folder.parent / NAME
             if path.is_file():
                 scores = {
                     task: result["tasks"][task]["metrics"][measured.metric(task)]["mean"] for task in study.tasks
                 }
-                found.append(FrontEnd(arm, json.loads(path.read_text())["between_clips"], scores))
+                found.append(FrontEnd(arm, seed, json.loads(path.read_text())["between_clips"], scores))
     return found
 
 

@@ -28,11 +28,13 @@ class Measured:
 
     Attributes:
         folders: of its probes, one per pre-training seed.
+        seeds: their numbers.
         hours: of audio that its training had seen.
     """
 
     arm: str
     folders: tuple[Path, ...]
+    seeds: tuple[int, ...]
     hours: float = 0.0
 
     @cached_property
@@ -164,7 +166,8 @@ def _curve(directory: Path, trials: list[dict], tasks: list[str]) -> list[Measur
 
 def _measured(arm: str, directory: Path, trials: list[dict], probe: str, updates: int) -> Measured:
     folders = tuple(directory / trial["folder"] / probe for trial in trials)
-    return Measured(arm, folders, updates * trials[0]["audio_seconds_per_update"] / 3600)
+    seeds = tuple(trial["seed"] for trial in trials)
+    return Measured(arm, folders, seeds, updates * trials[0]["audio_seconds_per_update"] / 3600)
 
 
 def _has_all(folder: Path, tasks: list[str]) -> bool:

@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import fmean
 
 import yaml
 
@@ -158,16 +159,16 @@ def front_end_table(study: Study) -> str:
     tasks, found = chosen_tasks(study), front_ends(study)
     if not found:
         return "Not measured."
-    rows = [
-        [each.arm, f"{100 * each.between_clips:.1f}", *(f"{100 * each.scores[task]:.1f}" for task in tasks)]
-        for each in sorted(found, key=lambda each: each.between_clips)
-    ]
+    rows = []
+    for each in sorted(found, key=lambda each: each.between_clips):
+        shown = [each.between_clips, *(each.scores[task] for task in tasks), fmean(each.scores.values())]
+        rows.append([f"{each.arm}, seed {each.seed}", *(f"{100 * value:.1f}" for value in shown)])
     for family in FAMILIES:
         trained = [each for each in found if each.arm in TRAINED and each.arm.startswith(family)]
         if len(trained) >= FEWEST_RANKED:
             correlations = [f"{rank_correlation(trained, task):+.2f}" for task in tasks]
-            rows.append([f"rank correlation, {len(trained)} trained {family}", "", *correlations])
-    return markdown(["arm", "variance between clips, %", *tasks], rows)
+            rows.append([f"rank correlation, {len(trained)} trained {family}", "", *correlations, ""])
+    return markdown(["network", "variance between clips, %", *tasks, "all tasks"], rows)
 
 
 def _with_interval(measured: Measured, tasks: list[str]) -> str:

@@ -124,7 +124,7 @@ def test_study_runs_is_cached_and_fills_its_document(music, tiny_recipes, tmp_pa
     score = study.arms["mfcc"].average(study.tasks)
     own_front_ends = [each for each in front_ends(study) if each.arm == "musichubert"]
     assert len(front_ends(study)) == 4 and 0 < own_front_ends[0].between_clips < 1
-    assert re.search(rf"\| musichubert +\| {100 * own_front_ends[0].between_clips:.1f} ", text)
+    assert re.search(rf"\| musichubert, seed 1 +\| {100 * own_front_ends[0].between_clips:.1f} ", text)
     assert f"| {100 * score:.1f} ±" in text and "| musichubert_k400 | num_clusters: [6]" in text
     assert {path.stem for path in (tmp_path / "figures").iterdir()} == {
         "study_averages", "study_ablations", "study_training", "study_hours", "study_layers", "study_front_ends",
@@ -279,7 +279,7 @@ def test_interval_over_seeds_is_students(tmp_path):
         for folder, average in zip(folders, averages, strict=True):
             score = {"primary_metric": "accuracy", "metrics": {"accuracy": {"mean": average}}}
             write_json(folder / "results.json", {"tasks": {"pitch": score}})
-        return Measured(arm, tuple(folders))
+        return Measured(arm, tuple(folders), tuple(range(len(folders))))
 
     trained, control = measured("trained", [0.5, 0.6, 0.7]), measured("random:trained", [0.5, 0.4])
     low, high = trained.over_seeds(["pitch"])
