@@ -1,4 +1,4 @@
-"""What the convolutions of a network have become: how much of the transformer's input tells one clip from another.
+"""What the convolutions of a network have become: how much of their output tells one clip from another.
 
 Random filters let the phase of a wave through: their outputs jump from frame to frame, around a mean that is nearly
 the same for all music. Filters that have become detectors of level and timbre give each clip a mean of its own.
@@ -9,6 +9,7 @@ Shapes: B clips, T frames, D width.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from scipy import stats
@@ -24,6 +25,7 @@ from study.plan import Trial
 
 NAME = "front_end.json"
 CLIPS, CLIP_SECONDS, CLIPS_AT_ONCE = 96, 2.0, 16
+MEASURED_ON = {"crops": CLIPS, "crop_seconds": CLIP_SECONDS, "of": "projected convolutions"}
 FAMILIES = ("music2vec", "musichubert")
 # What tells a front end of envelopes from one of waves.
 TASKS = ("notes_pitch", "notes_pitch_class", "magnatagatune", "gtzan_rhythm")
@@ -43,14 +45,14 @@ def measure_front_ends(trials: Sequence[Trial], train_data: Sequence[str]) -> No
     """Write `front_end.json` for every network with convolutions that is probed and has none yet.
 
     Args:
-        train_data: all are measured on the same clips of it.
+        train_data: all are measured on the same crops of it.
     """
     wanted = [
         trial for trial in trials
         if trial.arguments is not None
         and not parse_mapping(trial.arguments.model_config).get("front_end_features")
         and (trial.folder / "probe" / "results.json").is_file()
-        and not (trial.folder / NAME).is_file()
+        and _measured(trial.folder) is None
     ]  # fmt: skip
     if not wanted:
         return
@@ -58,19 +60,35 @@ def measure_front_ends(trials: Sequence[Trial], train_data: Sequence[str]) -> No
     clips = next(iter(CropLoader(parse_sources(train_data), settings, CLIPS)))["waveform"]
     for trial in wanted:
         share = between_clips(load_encoder(trial.encoder, seed=trial.seed), clips)
-        write_json(trial.folder / NAME, {"between_clips": share})
+        write_json(trial.folder / NAME, {**MEASURED_ON, "between_clips": share})
+
+
+def _measured(folder: Path) -> float | None:
+    """What the folder's file says, unless it is of other crops."""
+    path = folder / NAME
+    found = json.loads(path.read_text()) if path.is_file() else {}
+    return found.get("between_clips") if found.items() >= MEASURED_ON.items() else None
 
 
 def between_clips(encoder: HuggingFaceEncoder, clips: torch.Tensor) -> float:
-    """Share of the variance of state 0 that is between the means of clips, 0 to 1, averaged over its D dimensions.
+    """Share of the variance of the projected convolutions that is between the means of clips: 0 to 1, the mean of D.
+
+    Before the positional convolution, which would smooth over neighbours.
 
     Args:
         clips: raw waveforms (B, N) at the encoder's rate.
     """
     normalised = torch.stack([torch.from_numpy(encoder.normalise(clip)) for clip in clips.numpy()])
-    state = torch.cat([encoder.frames(part)[:, 0] for part in normalised.split(CLIPS_AT_ONCE)]).double()  # (B, T, D)
-    share = state.mean(dim=1).var(dim=0, correction=0) / state.flatten(0, 1).var(dim=0, correction=0)
+    with torch.no_grad():
+        frames = torch.cat([_projected(encoder.model, part) for part in normalised.split(CLIPS_AT_ONCE)]).double()
+    share = frames.mean(dim=1).var(dim=0, correction=0) / frames.flatten(0, 1).var(dim=0, correction=0)
     return float(share.mean())
+
+
+def _projected(model: torch.nn.Module, waveforms: torch.Tensor) -> torch.Tensor:
+    """(B, N) -> (B, T, D)"""
+    projected = model.feature_projection(model.feature_extractor(waveforms).transpose(1, 2))
+    return projected[0] if isinstance(projected, tuple) else projected  # data2vec's gives what it normed as well
 
 
 def front_ends(study: Study) -> list[FrontEnd]:
@@ -78,12 +96,12 @@ def front_ends(study: Study) -> list[FrontEnd]:
     found = []
     for arm, measured in study.arms.items():
         for seed, folder, result in zip(measured.seeds, measured.folders, measured.results, strict=True):
-            path = folder.parent / NAME
-            if path.is_file():
+            share = _measured(folder.parent)
+            if share is not None:
                 scores = {
                     task: result["tasks"][task]["metrics"][measured.metric(task)]["mean"] for task in study.tasks
                 }
-                found.append(FrontEnd(arm, seed, json.loads(path.read_text())["between_clips"], scores))
+                found.append(FrontEnd(arm, seed, share, scores))
     return found
 
 

@@ -24,7 +24,7 @@ from study.front_end import FAMILIES, chosen_tasks, front_ends, rank_correlation
 from study.measurements import Measured, Study, difference, interval, load_study
 from study.plan import BASES, OWN_MATERIAL, TRAINED, recipe_path
 
-FEWEST_RANKED = 4  # fewer networks are in order by chance too often
+FEWEST_RANKED = 6  # fewer networks are in order by chance too often
 
 
 def main(command_line: Sequence[str] | None = None) -> None:
@@ -213,7 +213,7 @@ FIGURES: dict[str, tuple[Callable[[Study, Path], None], str]] = {
     "hours": (draw_hours, "Average score against hours of audio heard; dotted: hand-made features."),
     "front_ends": (
         draw_front_ends,
-        "Scores against how much of the variance of the transformer's input lies between clips: each point a network "
+        "Scores against how much of the variance of the convolutions' output lies between clips: each point a network "
         "that hears the waveform, one pre-training seed.",
     ),
     "layers": (draw_layers, "Validation score of each layer; dashed: the same network with random weights."),

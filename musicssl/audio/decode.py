@@ -24,6 +24,7 @@ _RESAMPLER_MARGIN_SECONDS = 0.04
 _BLOCK_FRAMES = 1 << 20
 # Headers of sound mp3 files promise up to some frames of 26 ms more than can be decoded.
 _MP3_SLACK_SECONDS = 0.5
+_MP3_LOOK_BACK_SECONDS = 5.0  # a seek past the end of the data gives nothing, not the end
 
 
 class BadAudio(Exception):
@@ -108,7 +109,7 @@ class AudioFile:
             BadAudio: when the data end long before the header says.
         """
         if self.info.format == "MP3":
-            start = max(0, self.info.frames - int(_MP3_SLACK_SECONDS * self.info.sampling_rate))
+            start = max(0, self.info.frames - int(_MP3_LOOK_BACK_SECONDS * self.info.sampling_rate))
             self.read_frames(start, self.info.frames - start)
 
     def read_frames(self, start: int, frames: int) -> np.ndarray:

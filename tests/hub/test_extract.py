@@ -127,10 +127,7 @@ def test_files_hold_what_extract_returns(encoders, song, tmp_path, suffix):
 def test_an_mp3_that_ends_before_its_header_says_is_extracted_as_far_as_it_goes(
     encoders, song, tmp_path, file_statistics
 ):
-    wave = soundfile.read(song)[0]
-    soundfile.write(tmp_path / "song.mp3", wave, RATE)
-    encoded = (tmp_path / "song.mp3").read_bytes()
-    (tmp_path / "song.mp3").write_bytes(encoded[:-1000])
+    _write_cut_mp3(tmp_path / "song.mp3", song, 1000)
     chosen = ExtractSettings(window_seconds=4, context_seconds=1, file_statistics=file_statistics)
     for form in ("npz", "parquet"):
         extract_to_file(encoders["music2vec"], tmp_path / "song.mp3", tmp_path / f"song.{form}", chosen)
@@ -138,6 +135,22 @@ def test_an_mp3_that_ends_before_its_header_says_is_extracted_as_far_as_it_goes(
         features, times = arrays["features"], arrays["times_seconds"]
     assert len(features) == len(times) and 570 < len(times) < 599
     assert pyarrow.parquet.read_metadata(tmp_path / "song.parquet").num_rows == len(times)
+
+
+@pytest.mark.parametrize("cut", [3000, 5000, 20000])
+def test_an_mp3_that_ends_long_before_its_header_says_is_refused(encoders, song, tmp_path, cut):
+    _write_cut_mp3(tmp_path / "song.mp3", song, cut)
+    for file_statistics in (True, False):
+        chosen = ExtractSettings(window_seconds=4, context_seconds=1, file_statistics=file_statistics)
+        with pytest.raises(BadAudio, match="truncated"):
+            extract_to_file(encoders["music2vec"], tmp_path / "song.mp3", tmp_path / "song.npz", chosen)
+    assert [path.name for path in tmp_path.iterdir()] == ["song.mp3"]
+
+
+def _write_cut_mp3(path, song, cut):
+    """The song as mp3 without its last `cut` bytes; its header still promises all of it."""
+    soundfile.write(path, soundfile.read(song)[0], RATE)
+    path.write_bytes(path.read_bytes()[:-cut])
 
 
 def test_an_interrupted_file_leaves_nothing_behind(encoders, song, tmp_path, monkeypatch):

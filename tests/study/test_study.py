@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -165,16 +166,13 @@ def test_trials_in_processes_of_their_own_give_the_same_scores(music, tmp_path, 
 
 
 def test_a_front_end_of_levels_tells_clips_apart_and_one_of_noise_does_not():
-    class Encoder:
-        def __init__(self, frames):
-            self.frames = frames
-
-        def normalise(self, clip):
-            return clip
+    def encoder(convolutions):
+        model = SimpleNamespace(feature_extractor=convolutions, feature_projection=lambda frames: frames)
+        return SimpleNamespace(model=model, normalise=lambda clip: clip)
 
     levels = torch.linspace(0.1, 1, 24)[:, None].expand(-1, 3200) * torch.randn(24, 3200).sign()
-    of_level = Encoder(lambda part: part.abs().reshape(len(part), 1, 10, 320))
-    of_wave = Encoder(lambda part: part.reshape(len(part), 1, 10, 320))
+    of_level = encoder(lambda part: part.abs().reshape(len(part), 10, 320).transpose(1, 2))
+    of_wave = encoder(lambda part: part.reshape(len(part), 10, 320).transpose(1, 2))
     assert between_clips(of_level, levels) == pytest.approx(1.0)
     assert between_clips(of_wave, levels) < 0.15  # a mean of ten independent frames keeps a tenth
 
