@@ -14,7 +14,8 @@ from transformers import AutoFeatureExtractor, AutoModel
 from musichubert.errors import LabelError
 
 OVERLAP_SECONDS = 2.0  # context kept on both sides of a window of a long track
-# The encoder is fp32, for which flash attention and cuDNN have no kernel: what a run chose for its model is not its.
+# The encoder is fp32, for which a GPU's flash attention and cuDNN have no kernel: the one that a run chose for its own
+# model may fail here. Flash attention is what a CPU uses.
 _KERNELS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 

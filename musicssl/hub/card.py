@@ -70,9 +70,9 @@ def render(
 ) -> str:
     """The card's text; every number in it is in the ledger."""
     recipe = ledger.read("recipe.yaml") or {}
-    iterations = recipe.get("iterations") or []
-    if iterations:  # the model is the last one's
-        recipe["max_updates"] = iterations[-1]["updates"]
+    # With iterations, the model, its metrics and its codebook are of the newest one, and that has a recipe of its own.
+    of_model = "iteration_recipe.yaml" if (ledger.directory / "iteration_recipe.yaml").is_file() else "recipe.yaml"
+    own_recipe = ledger.read(of_model) or {}
     metrics = ledger.read("metrics.jsonl") or []
     results = ledger.read("results.json") or {"tasks": {}, "errors": {}}
     family = config["model_type"]
@@ -90,8 +90,8 @@ def render(
         normalizes=bool((ledger.read("preprocessor_config.json") or {}).get("do_normalize")),
         model_table=_table([*_fields(ledger, "config.json", config, MODEL_FIELDS), *_parameters(ledger)]),
         training_table=_table([
-            *_fields(ledger, "recipe.yaml", recipe, RECIPE_FIELDS), *_iterations(ledger, iterations),
-            *_progress(ledger, metrics), *_environment(ledger),
+            *_fields(ledger, of_model, own_recipe, RECIPE_FIELDS),
+            *_iterations(ledger, recipe.get("iterations") or []), *_progress(ledger, metrics), *_environment(ledger),
         ]) or "No recipe.yaml is here: how it was trained is not on record.",
         data_description=data_description,
         training=_curve_ends(ledger, metrics),
@@ -102,7 +102,7 @@ def render(
             ledger.cite(f"{task} could not be measured: {message}", f"results.json: errors/{task}")
             for task, message in results.get("errors", {}).items()
         ],
-        limits=_limits(ledger, recipe, metrics, results),
+        limits=_limits(ledger, own_recipe, metrics, results),
         licence_note=f"Weights: {licence}." if licence else "The publisher has chosen no licence for the weights yet.",
         citation=CITATION,
         **pictures,
@@ -142,12 +142,13 @@ def _fields(ledger: Ledger, name: str, values: dict, shown: dict[str, str]) -> l
 
 
 def _iterations(ledger: Ledger, iterations: list[dict]) -> list[tuple[str, str]]:
-    """What each of HuBERT's iterations was trained on; what follows in the card is of the last."""
+    """What the recipe plans for each of HuBERT's iterations; the row `recipe` names the one that the model is of."""
     rows = []
     for number, iteration in enumerate(iterations, start=1):
-        text = "; ".join(f"{name}: {value}" for name, value in iteration.items())
         source = f"recipe.yaml: iterations, {number}"
-        rows.append((ledger.cite(f"iteration {number}", source), ledger.cite(text, source)))
+        cells = _fields(ledger, source, iteration, dict(zip(iteration, iteration, strict=True)))
+        label = ledger.cite(f"iteration {number} of the recipe", source)
+        rows.append((label, "; ".join(f"{name} {value}" for name, value in cells)))
     return rows
 
 

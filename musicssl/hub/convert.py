@@ -5,6 +5,7 @@ fairseq .pt  ──>  ours  ──>  stock (data2vec-audio, hubert)  ──>  ou
 """
 
 import argparse
+import sys
 import tempfile
 from pathlib import Path
 
@@ -95,8 +96,15 @@ def _family(config: PreTrainedConfig) -> Family:
 def _from_fairseq(path: Path) -> tuple[PreTrainedModel, Wav2Vec2FeatureExtractor]:
     """The model of a reference checkpoint, and what its training did to waveforms."""
     checkpoint = read_checkpoint(path)
-    state, settings = state_dict_of(checkpoint), checkpoint.get("cfg") or checkpoint.get("args")
+    state = state_dict_of(checkpoint)
+    # Either may be an inert object, which is empty and yet holds the settings as attributes.
+    settings = next((checkpoint[key] for key in ("cfg", "args") if checkpoint.get(key) is not None), None)
     config = architecture(state, settings)
+    if settings is None:
+        print(
+            f"{path} holds no training configuration: taken to be the reference's base model in what no tensor shows "
+            "(heads, strides, layers normed after, how waveforms are normalised)", file=sys.stderr,
+        )  # fmt: skip
     family = FAMILIES[config.model_type]
     model = getattr(family.package, f"{family.prefix}ForPreTraining")(config)
     load_fairseq_weights(model, state)

@@ -41,7 +41,7 @@ def architecture(state: dict, settings: object = None) -> PreTrainedConfig:
         )
     common = {
         "hidden_size": hidden, "num_hidden_layers": layers, "intermediate_size": intermediate,
-        "num_attention_heads": int(_setting(settings, "encoder_attention_heads") or hidden // _HEAD_WIDTH),
+        "num_attention_heads": int(_setting(settings, "encoder_attention_heads") or max(1, hidden // _HEAD_WIDTH)),
         "conv_dim": [shape[0] for shape in convolutions], "conv_kernel": [shape[2] for shape in convolutions],
         "conv_stride": list(strides), "conv_bias": "feature_extractor.conv_layers.0.0.bias" in state,
     }  # fmt: skip
@@ -49,7 +49,7 @@ def architecture(state: dict, settings: object = None) -> PreTrainedConfig:
     normed_before = bool(_setting(settings, "layer_norm_first"))
     if positional:
         if normed_before:
-            raise UserError("the checkpoint's layers are normed before (layer_norm_first): data2vec audio has no such")
+            raise UserError("the checkpoint's layers are normed before (layer_norm_first): our data2vec norms after")
         shape = state[positional[0]].shape
         return Music2VecConfig(
             **common, conv_pos_kernel_size=shape[2], num_conv_pos_embeddings=len(positional),

@@ -94,8 +94,10 @@ def feature_extractor_for(config: PreTrainedConfig) -> Wav2Vec2FeatureExtractor:
     family = family_of(config)
     extractor_class = getattr(family.package, f"{family.prefix}FeatureExtractor", Wav2Vec2FeatureExtractor)
     # A padded batch needs the mask where every convolution has a layer norm; a group norm over time cannot use it.
+    has_layer_norms = getattr(config, "feat_extract_norm", "layer") == "layer"
+    takes_mask = has_layer_norms and not getattr(config, "front_end_features", None)
     return extractor_class(
-        sampling_rate=config.sampling_rate, do_normalize=family.do_normalize, return_attention_mask=family.do_normalize
+        sampling_rate=config.sampling_rate, do_normalize=family.do_normalize, return_attention_mask=takes_mask
     )
 
 
@@ -204,7 +206,7 @@ def assemble(
     run_directory, directory = Path(run_directory), Path(directory)
     model = load_whole(run_directory)
     save_for_hub(model, directory, dtype, feature_extractor_of(run_directory, model.config))
-    for name in ("recipe.yaml", "metrics.jsonl", "results.json", "environment.json"):
+    for name in ("recipe.yaml", "iteration_recipe.yaml", "metrics.jsonl", "results.json", "environment.json"):
         if (run_directory / name).is_file():
             shutil.copyfile(run_directory / name, directory / name)
     if (run_directory / "codebook").is_dir():

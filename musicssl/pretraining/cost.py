@@ -118,7 +118,7 @@ def measure_peak_flops(device: torch.device, dtype: torch.dtype, repeats: int = 
 
 
 def _time_product(a: torch.Tensor, b: torch.Tensor, product: torch.Tensor) -> float:
-    synchronise = torch.cuda.synchronize if a.is_cuda else lambda: None
+    synchronise = (lambda: None) if a.device.type == "cpu" else lambda: torch.accelerator.synchronize(a.device)
     synchronise()
     start = time.perf_counter()
     torch.mm(a, b, out=product)

@@ -126,12 +126,12 @@ def _runs(arguments: Arguments) -> list[Arguments]:
     runs = []
     for number, entry in enumerate(arguments.iterations, start=1):
         iteration = yaml.safe_load(entry)
-        clusters = iteration["clusters"]
+        clusters = iteration.get("clusters", iteration.get("num_clusters", arguments.num_clusters))
         runs.append(
             replace(
                 arguments,
                 num_clusters=clusters if isinstance(clusters, list) else [clusters],
-                max_updates=iteration.get("updates", arguments.max_updates),
+                max_updates=iteration.get("updates", iteration.get("max_updates", arguments.max_updates)),
                 recipe_name=f"{arguments.recipe_name} [{number}]",
             )
         )

@@ -19,6 +19,8 @@ def write_environment(path: Path, accelerator: Accelerator, sources: Sequence[So
     """Record the devices of all processes, the number of training clips and the versions in use."""
     if accelerator.device.type == "cuda":
         device = torch.cuda.get_device_name(accelerator.device)
+    elif accelerator.device.type != "cpu":
+        device = f"{platform.machine()} {accelerator.device.type}"
     else:
         device = f"{platform.machine()} CPU, {os.cpu_count()} cores"
     content = {

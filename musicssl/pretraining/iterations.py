@@ -2,7 +2,8 @@
 
     runs/NAME/
       config.json  model.safetensors  preprocessor_config.json    the newest iteration's,
-      codebook/  environment.json  metrics.jsonl                  with what a model card and a push take along
+      codebook/  environment.json  iteration_recipe.yaml          with what a model card and a push take along
+      metrics.jsonl
       recipe.yaml                                                 the whole recipe, `iterations` included
       iteration-1/  iteration-2/ ...                              one run each, codebook and labels included
       label_quality.json  label_quality.png                       of every codebook, iteration by iteration
@@ -32,9 +33,12 @@ from musicssl.pretraining.validate_arguments import validate
 
 # An iteration's own names for flags; any other flag may be given by its own name.
 SHORT_NAMES = {"features": "label_features", "clusters": "num_clusters", "updates": "max_updates"}
-PUBLISHED = (
-    "config.json", "preprocessor_config.json", "codebook", "environment.json", "metrics.jsonl", "model.safetensors",
-)  # fmt: skip
+# What the whole run's folder takes from the newest iteration's, and its name there; the model last.
+PUBLISHED = {
+    "codebook": "codebook", "environment.json": "environment.json", "metrics.jsonl": "metrics.jsonl",
+    "recipe.yaml": "iteration_recipe.yaml", "preprocessor_config.json": "preprocessor_config.json",
+    "config.json": "config.json", "model.safetensors": "model.safetensors",
+}  # fmt: skip
 
 
 def train_iterations(
@@ -62,8 +66,8 @@ def train_iterations(
         if not result.finished:
             return dataclasses.replace(result, output_dir=output_dir)
         if accelerator.is_main_process:
-            for name in PUBLISHED:
-                _copy(result.output_dir / name, output_dir / name)
+            for name, published in PUBLISHED.items():
+                _copy(result.output_dir / name, output_dir / published)
             _report_quality(runs[:number], output_dir)
         accelerator.wait_for_everyone()
         accelerator.free_memory()

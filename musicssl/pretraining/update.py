@@ -20,7 +20,7 @@ from musicssl.pretraining.randomness import mask_generator, seed_dropout
 
 @dataclass
 class MetricSums:
-    """Weighted sums of metrics over micro-batches, on the device until they are asked for."""
+    """Weighted sums of metrics over micro-batches, on the device until they are asked for (mps: on the CPU)."""
 
     sums: dict[str, torch.Tensor] = field(default_factory=dict)
     weights: dict[str, torch.Tensor] = field(default_factory=dict)

@@ -73,7 +73,8 @@ def test_a_network_like_hubert_large_keeps_its_norms_and_its_input(tmp_path):
     save_for_hub(model, tmp_path / "ours", feature_extractor=Wav2Vec2FeatureExtractor(do_normalize=True))
     convert(tmp_path / "ours", tmp_path / "reference.pt", to="fairseq")
     convert(tmp_path / "reference.pt", tmp_path / "back")
-    assert AutoFeatureExtractor.from_pretrained(tmp_path / "back").do_normalize
+    extractor = AutoFeatureExtractor.from_pretrained(tmp_path / "back")
+    assert extractor.do_normalize and extractor.return_attention_mask  # its layer norms can use the mask
     with torch.no_grad():
         expected = model.base_model(WAVEFORM).last_hidden_state
         for folder in ("back", "back/stock"):
@@ -85,6 +86,16 @@ def test_a_data2vec_normed_before_is_refused(tiny_models, tmp_path):
     torch.save({"model": to_fairseq(tiny_models["music2vec"]), "cfg": settings}, tmp_path / "reference.pt")
     with pytest.raises(UserError, match="layer_norm_first"):
         load_any(tmp_path / "reference.pt")
+
+
+def test_what_no_tensor_shows_is_said_to_be_assumed(tiny_models, tmp_path, capsys):
+    state = to_fairseq(tiny_models["musichubert"])
+    torch.save({"model": state, "cfg": None}, tmp_path / "bare.pt")
+    load_any(tmp_path / "bare.pt")
+    assert "holds no training configuration" in capsys.readouterr().err
+    torch.save({"model": state, "cfg": reference_settings(tiny_models["musichubert"])}, tmp_path / "whole.pt")
+    load_any(tmp_path / "whole.pt")
+    assert not capsys.readouterr().err
 
 
 def test_a_golden_reference_checkpoint_converts_by_its_shapes(project_root, tmp_path):

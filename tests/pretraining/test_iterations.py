@@ -106,8 +106,9 @@ def test_killed_in_each_of_the_four_phases_and_resumed(arguments, monkeypatch):
     assert model.config.label_features == ["layer2"] and model.config.num_clusters in (8, [8])
 
     card = write_card(output_dir).read_text()
-    assert "| iteration 1 | clusters: 6; features: mfcc39; updates: 4 |" in card
-    assert "| iteration 2 | clusters: 8; features: layer 2; updates: 4 |" in card
+    assert "| iteration 1 of the recipe | clusters 6; features mfcc39; updates 4 |" in card
+    assert "| iteration 2 of the recipe | clusters 8; features layer 2; updates 4 |" in card
+    assert "| recipe | musichubert-iteration-2 |" in card
     assert "| clustered | layer2 |" in card and "mfcc39 |" not in card
     assert "| updates done | 4 |" in card and "The run stopped" not in card
 
