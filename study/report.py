@@ -75,7 +75,10 @@ def setup_table(study: Study) -> str:
     first = next(iter(study.arms.values())).results[0]["tasks"]
     rows = [
         ["trained arms", str(len(trained))],
-        ["pre-training seeds of an arm", " to ".join(map(str, seeds))],
+        [
+            "pre-training seeds of an arm",
+            " to ".join(dict.fromkeys(map(str, (seeds[0], seeds[-1])))) if trained else "–",
+        ],
         ["updates of a run", " to ".join(dict.fromkeys(map(str, (updates[0], updates[-1])))) if trained else "–"],
         ["hours of audio heard", " to ".join(dict.fromkeys((hours[0], hours[-1]))) if trained else "–"],
         *(
