@@ -75,12 +75,9 @@ def setup_table(study: Study) -> str:
     first = next(iter(study.arms.values())).results[0]["tasks"]
     rows = [
         ["trained arms", str(len(trained))],
-        [
-            "pre-training seeds of an arm",
-            " to ".join(dict.fromkeys(map(str, (seeds[0], seeds[-1])))) if trained else "–",
-        ],
-        ["updates of a run", " to ".join(dict.fromkeys(map(str, (updates[0], updates[-1])))) if trained else "–"],
-        ["hours of audio heard", " to ".join(dict.fromkeys((hours[0], hours[-1]))) if trained else "–"],
+        ["pre-training seeds of an arm", _range(seeds)],
+        ["updates of a run", _range(updates)],
+        ["hours of audio heard", _range(hours)],
         *(
             [f"test clips, {group}", ", ".join(f"{task} {first[task]['split_sizes']['test']}" for task in tasks)]
             for group, tasks in study.groups.items()
@@ -88,6 +85,11 @@ def setup_table(study: Study) -> str:
         ["arms not run", ", ".join(study.missing) or "none"],
     ]
     return markdown(["", ""], rows)
+
+
+def _range(values: Sequence) -> str:
+    """The first to the last of sorted values."""
+    return " to ".join(dict.fromkeys((str(values[0]), str(values[-1])))) if values else "–"
 
 
 def average_table(study: Study) -> str:
