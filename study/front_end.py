@@ -95,13 +95,11 @@ def front_ends(study: Study) -> list[FrontEnd]:
     """Every measured network, pre-training seeds apart."""
     found = []
     for arm, measured in study.arms.items():
-        for seed, folder, result in zip(measured.seeds, measured.folders, measured.results, strict=True):
+        scores = {task: measured.seed_averages([task]) for task in study.tasks}
+        for place, (seed, folder) in enumerate(zip(measured.seeds, measured.folders, strict=True)):
             share = _measured(folder.parent)
             if share is not None:
-                scores = {
-                    task: result["tasks"][task]["metrics"][measured.metric(task)]["mean"] for task in study.tasks
-                }
-                found.append(FrontEnd(arm, seed, share, scores))
+                found.append(FrontEnd(arm, seed, share, {task: float(own[place]) for task, own in scores.items()}))
     return found
 
 

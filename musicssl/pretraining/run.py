@@ -103,7 +103,8 @@ def _build(
         keep_freed_memory()
         use_cpu_kernels(model)
     geometry = choose_geometry(arguments, accelerator, model)
-    torch.compiler.reset()  # the search may have compiled for other numbers of clips
+    if arguments.compile:
+        torch.compiler.reset()  # the search may have compiled for other numbers of clips
     peak_flops = measure_peak_flops(accelerator.device, _compute_dtype(accelerator))
     num_samples = round(arguments.crop_seconds * config.sampling_rate)
     flops = training_cost(config, num_samples, arguments) * geometry.clips_per_update

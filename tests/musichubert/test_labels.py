@@ -119,7 +119,7 @@ def test_layer_features_are_the_hidden_states(checkpoint, track, layer):
     assert len(source.model.encoder.layers) == layer
 
 
-def test_layer_features_need_no_kernel_that_the_run_has_chosen(checkpoint, track, monkeypatch):
+def test_layer_features_need_no_kernel_that_the_run_has_chosen(checkpoint, track):
     """--sdpa_backend cudnn leaves a half-precision kernel alone; the encoder of the labels is fp32."""
     source = LayerFeatures.from_checkpoint(checkpoint, 2)
     expected = source.compute(track[None, :8000])
