@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 
 from musicssl.errors import run_as_command
-from musicssl.hub.push_command import push_while_training
 from musicssl.pretraining.building import build_accelerator
 from musicssl.pretraining.dry_run import dry_run
 from musicssl.pretraining.iterations import train_iterations
 from musicssl.pretraining.parsing import parse_arguments
+from musicssl.publish.while_training import push_while_training
 
 
 def main(command_line: Sequence[str] | None = None) -> None:

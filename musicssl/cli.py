@@ -15,12 +15,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "prepare": ("musicssl.audio.prepare", "cut a source into clips of 16 kHz mono FLAC in parquet shards"),
     "demo": ("musicssl.demo.command", "write a small labelled music collection made by this package"),
     "labels": ("musicssl.labels_command", "draw label features over audio; compare codebooks on labelled music"),
-    "card": ("musicssl.hub.card", "write the model card of a run, or of every published recipe"),
-    "convert": ("musicssl.hub.convert", "between reference checkpoints, stock transformers and ours"),
-    "extract": ("musicssl.hub.extract", "write the features of audio files of any length"),
-    "export": ("musicssl.hub.export", "write the encoder as ONNX or as a torch.export program"),
-    "push": ("musicssl.hub.push_command", "publish a run on the Hub"),
-    "similar": ("musicssl.hub.similar", "find the clips of a folder nearest to one clip, with a page to listen to"),
+    "card": ("musicssl.publish.card", "write the model card of a run, or of every published recipe"),
+    "convert": ("musicssl.convert.convert", "between reference checkpoints, stock transformers and ours"),
+    "extract": ("musicssl.features.extract", "write the features of audio files of any length"),
+    "export": ("musicssl.features.export", "write the encoder as ONNX or as a torch.export program"),
+    "push": ("musicssl.publish.while_training", "publish a run on the Hub"),
+    "similar": ("musicssl.features.similar", "find the clips of a folder nearest to one clip, with a page to play them"),
 }
 
 

@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from musicssl.errors import UserError
-from musicssl.hub.card import write_card
 from musicssl.pretraining import building
 from musicssl.pretraining.checkpoint import list_checkpoints, read_state
 from musicssl.pretraining.cpu_kernels import keep_freed_memory
@@ -22,6 +21,7 @@ from musicssl.probing.encoders import load_encoder
 from musicssl.probing.protocol import ProbeSettings
 from musicssl.probing.session import probe_model
 from musicssl.probing.tasks.base import Task, TaskData
+from musicssl.publish.card import write_card
 from study.plan import CURVES, Trial
 
 BEAT_EPOCHS = 15

@@ -21,7 +21,7 @@ from transformers import (
 
 import music2vec
 import musichubert
-from musicssl.hub.save import FAMILIES
+from musicssl.publish.tree import FAMILIES
 
 TINY = {
     "conv_dim": [16] * 7,

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from replay import ENCODER, GoldenRun, WorstErrors
 
 from music2vec import Music2VecConfig, Music2VecForPreTraining
-from musicssl.hub import load_fairseq_weights
+from musicssl.convert import load_fairseq_weights
 from musicssl.pretraining.optimizer import make_optimizer
 
 pytestmark = pytest.mark.parity

@@ -5,7 +5,7 @@ import torch
 from replay import ENCODER, GoldenRun, WorstErrors
 
 from musichubert import MusicHubertConfig, MusicHubertForPreTraining
-from musicssl.hub import load_fairseq_weights
+from musicssl.convert import load_fairseq_weights
 from musicssl.pretraining.optimizer import make_optimizer
 
 pytestmark = pytest.mark.parity

@@ -11,11 +11,11 @@ from safetensors.numpy import load_file
 from transformers import AutoModel
 
 from musicssl.errors import UserError
-from musicssl.hub.card import write_card
 from musicssl.pretraining import iterations, label_fitting
 from musicssl.pretraining.arguments import Arguments
 from musicssl.pretraining.building import build_accelerator
 from musicssl.pretraining.iterations import iteration_arguments, train_iterations
+from musicssl.publish.card import write_card
 
 FIRST = {"features": "mfcc39", "clusters": 6, "updates": 4}
 SECOND = {"features": "layer 2", "clusters": 8, "updates": 4}

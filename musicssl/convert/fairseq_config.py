@@ -1,6 +1,6 @@
 """A reference (fairseq) checkpoint's architecture, and our models under the reference's names.
 
-The way in is `musicssl.hub.fairseq`; this is what it needs to know first, and the way back.
+The way in is `musicssl.convert.fairseq`; this is what it needs to know first, and the way back.
 """
 
 import re
@@ -10,8 +10,8 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from music2vec import Music2VecConfig
 from musichubert import MusicHubertConfig
+from musicssl.convert.safe_pickle import Inert
 from musicssl.errors import UserError
-from musicssl.hub.safe_pickle import Inert
 
 RESERVED_CLASSES = 4  # <s>, <pad>, </s>, <unk> of the reference's dictionary
 _STOCK_STRIDES = (5, 2, 2, 2, 2, 2, 2)

@@ -21,10 +21,10 @@ from transformers import (
 
 from music2vec import Music2VecForPreTraining, Music2VecForSequenceClassification, Music2VecModel
 from musichubert import MusicHubertConfig, MusicHubertForPreTraining
+from musicssl.convert.convert import convert
 from musicssl.errors import UserError
-from musicssl.hub.card import write_card
-from musicssl.hub.convert import convert
-from musicssl.hub.save import check_model_directory, feature_extractor_for, save_for_hub
+from musicssl.publish.card import write_card
+from musicssl.publish.tree import check_model_directory, feature_extractor_for, save_for_hub
 
 FAMILIES = ["music2vec", "musichubert"]
 WAVEFORM = torch.sin(torch.arange(8000) ** 1.2 / 30)[None]

@@ -15,9 +15,9 @@ import musicssl
 from musicssl.audio.decode import AudioFile, BadAudio
 from musicssl.cli import main
 from musicssl.errors import UserError
-from musicssl.hub.extract import ExtractSettings, extract_to_file, open_encoder
-from musicssl.hub.save import save_for_hub
-from musicssl.hub.windows import WindowedEncoder, plan_windows
+from musicssl.features.extract import ExtractSettings, extract_to_file, open_encoder
+from musicssl.features.windows import WindowedEncoder, plan_windows
+from musicssl.publish.tree import save_for_hub
 
 FAMILIES = ["music2vec", "musichubert"]
 RATE = 16_000
@@ -155,7 +155,7 @@ def _write_cut_mp3(path, song, cut):
 
 def test_an_interrupted_file_leaves_nothing_behind(encoders, song, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "musicssl.hub.windows.WindowedEncoder.frames", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+        "musicssl.features.windows.WindowedEncoder.frames", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
     )
     with pytest.raises(KeyboardInterrupt):
         extract_to_file(encoders["music2vec"], song, tmp_path / "song.npz", ExtractSettings())

@@ -55,7 +55,7 @@ def _load(file, **options):
     return _Unpickler(file, **options).load()
 
 
-_MODULE = types.SimpleNamespace(Unpickler=_Unpickler, load=_load, __name__="musicssl.hub.safe_pickle")
+_MODULE = types.SimpleNamespace(Unpickler=_Unpickler, load=_load, __name__="musicssl.convert.safe_pickle")
 
 
 def read_checkpoint(path: Path) -> dict:

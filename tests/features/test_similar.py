@@ -10,9 +10,9 @@ import soundfile
 
 from musicssl.cli import main
 from musicssl.errors import UserError
-from musicssl.hub.extract import ExtractSettings, open_encoder
-from musicssl.hub.save import save_for_hub
-from musicssl.hub.similar import find_similar, nearest
+from musicssl.features.extract import ExtractSettings, open_encoder
+from musicssl.features.similar import find_similar, nearest
+from musicssl.publish.tree import save_for_hub
 
 RATE = 16_000
 

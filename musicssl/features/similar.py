@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from musicssl.audio.decode import AudioFile, BadAudio
 from musicssl.errors import UserError
-from musicssl.hub.extract import (
+from musicssl.features.extract import (
     ExtractSettings,
     add_model_arguments,
     choose_layers,

@@ -1,13 +1,12 @@
-"""Publish and use models: the Hub's tree and card, features, neighbours, conversion and export."""
+"""Publish a model: the tree on the Hub, its card from measured numbers, the push."""
 
 import importlib
 
 _HOMES = {
     "BackgroundPusher": "push",
-    "assemble": "save",
-    "load_fairseq_weights": "fairseq",
+    "assemble": "tree",
     "push_directory": "push",
-    "save_for_hub": "save",
+    "save_for_hub": "tree",
     "write_card": "card",
 }
 __all__ = list(_HOMES)

@@ -8,9 +8,9 @@ import torch
 from musichubert import MusicHubertConfig, MusicHubertModel
 from musicssl.cli import main
 from musicssl.errors import UserError
-from musicssl.hub.export import export_onnx, largest_difference
-from musicssl.hub.extract import open_encoder
-from musicssl.hub.save import save_for_hub
+from musicssl.features.export import export_onnx, largest_difference
+from musicssl.features.extract import open_encoder
+from musicssl.publish.tree import save_for_hub
 
 
 @pytest.fixture(scope="module")

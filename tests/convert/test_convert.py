@@ -18,11 +18,11 @@ from transformers import (
 
 from musichubert import MusicHubertConfig, MusicHubertForPreTraining
 from musicssl.cli import main
+from musicssl.convert.convert import convert, load_any
+from musicssl.convert.fairseq_config import to_fairseq
+from musicssl.convert.safe_pickle import Inert, read_checkpoint
 from musicssl.errors import UserError
-from musicssl.hub.convert import convert, load_any
-from musicssl.hub.fairseq_names import to_fairseq
-from musicssl.hub.safe_pickle import Inert, read_checkpoint
-from musicssl.hub.save import save_for_hub
+from musicssl.publish.tree import save_for_hub
 
 FAMILIES = ["music2vec", "musichubert"]
 WAVEFORM = torch.sin(torch.arange(6000) ** 1.2 / 30)[None]

@@ -6,8 +6,8 @@ from safetensors.torch import load_file
 
 from music2vec import Music2VecConfig, Music2VecForPreTraining
 from musichubert import MusicHubertConfig, MusicHubertForPreTraining, MusicHubertModel
+from musicssl.convert import load_fairseq_weights
 from musicssl.errors import UserError
-from musicssl.hub import load_fairseq_weights
 
 TINY = {
     "conv_dim": [16] * 7,

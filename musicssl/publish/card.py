@@ -13,9 +13,9 @@ from huggingface_hub import EvalResult, ModelCardData
 from safetensors import safe_open
 
 from musicssl.errors import UserError
-from musicssl.hub.card_text import CITATION, STOCK_TYPES, SUMMARIES, TEMPLATES
-from musicssl.hub.ledger import Ledger
-from musicssl.hub.recipe_cards import write_recipe_cards
+from musicssl.publish.card_text import CITATION, STOCK_TYPES, SUMMARIES, TEMPLATES
+from musicssl.publish.provenance import Ledger
+from musicssl.publish.recipe_cards import write_recipe_cards
 
 NUMBERS_FILE = "card_numbers.json"
 # Configuration fields and recipe keys that a card shows, with their names for the reader.
@@ -262,7 +262,7 @@ def _table(rows: list[tuple[str, str]]) -> str:
 
 def _draw(directory: Path, config: dict) -> dict[str, str | None]:
     """Pictures beside the card, from the same files; None for one that has nothing to show."""
-    from musicssl.hub.card_pictures import draw_layers, draw_training
+    from musicssl.publish.card_pictures import draw_layers, draw_training
 
     return {
         "training_picture": draw_training(directory, config["model_type"]),

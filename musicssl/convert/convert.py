@@ -12,11 +12,11 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, Wav2Vec2FeatureExtractor
 
+from musicssl.convert.fairseq import load_fairseq_weights
+from musicssl.convert.fairseq_config import architecture, normalizes, reference_settings, to_fairseq
+from musicssl.convert.safe_pickle import read_checkpoint, state_dict_of
 from musicssl.errors import UserError
-from musicssl.hub.fairseq import load_fairseq_weights
-from musicssl.hub.fairseq_names import architecture, normalizes, reference_settings, to_fairseq
-from musicssl.hub.safe_pickle import read_checkpoint, state_dict_of
-from musicssl.hub.save import (
+from musicssl.publish.tree import (
     FAMILIES,
     Family,
     check_model_directory,

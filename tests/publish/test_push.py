@@ -16,8 +16,8 @@ from huggingface_hub import HfApi, snapshot_download
 from transformers import AutoModel
 
 from musicssl.errors import UserError
-from musicssl.hub.push import BackgroundPusher, push_directory, redact
-from musicssl.hub.push_command import push_while_training
+from musicssl.publish.push import BackgroundPusher, push_directory, redact
+from musicssl.publish.while_training import push_while_training
 
 REPO = "tester/music"
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from musicssl.cli import main
 from musicssl.errors import UserError
-from musicssl.hub.card import write_card
-from musicssl.hub.card_text import SUMMARIES
-from musicssl.hub.ledger import Ledger, unsupported_numbers
-from musicssl.hub.recipe_cards import recipe_card
-from musicssl.hub.save import assemble, save_for_hub
+from musicssl.publish.card import write_card
+from musicssl.publish.card_text import SUMMARIES
+from musicssl.publish.provenance import Ledger, unsupported_numbers
+from musicssl.publish.recipe_cards import recipe_card
+from musicssl.publish.tree import assemble, save_for_hub
 
 RESULTS = {
     "model": "runs/tiny",

@@ -5,10 +5,10 @@ from pathlib import Path
 from huggingface_hub import ModelCardData
 
 from musicssl.errors import UserError
-from musicssl.hub.card_text import CITATION, SUMMARIES, TEMPLATES
-from musicssl.hub.ledger import Ledger
 from musicssl.pretraining.recipes import load_recipe
 from musicssl.probing.published import PUBLISHED
+from musicssl.publish.card_text import CITATION, SUMMARIES, TEMPLATES
+from musicssl.publish.provenance import Ledger
 
 SOURCES_FILE = "sources.yaml"
 OF_AN_ITERATION = ("label_features", "num_clusters", "max_updates")  # each entry of `iterations` has its own

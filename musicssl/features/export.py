@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from musicssl.errors import UserError
-from musicssl.hub.extract import choose_layers, open_encoder
+from musicssl.features.extract import choose_layers, open_encoder
 from musicssl.probing.encoders import HuggingFaceEncoder
 
 EXAMPLE_SAMPLES = 16_000

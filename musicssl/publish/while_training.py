@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 
 from musicssl.errors import UserError
-from musicssl.hub.push import BackgroundPusher, check_repo_id, push_directory
-from musicssl.hub.save import assemble
 from musicssl.pretraining.metrics_log import read_metrics
+from musicssl.publish.push import BackgroundPusher, check_repo_id, push_directory
+from musicssl.publish.tree import assemble
 
 LAST_PUSH_SECONDS = 3600.0
 

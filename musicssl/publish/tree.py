@@ -196,12 +196,12 @@ def assemble(
     """Write the whole repository of a run: the model's tree, its recipe, curves, codebook, results and card.
 
     Args:
-        card: `model_id`, `licence` and `data_description` of `musicssl.hub.card.write_card`.
+        card: `model_id`, `licence` and `data_description` of `musicssl.publish.card.write_card`.
 
     Raises:
         UserError: there is no loadable model in `run_directory`.
     """
-    from musicssl.hub.card import write_card
+    from musicssl.publish.card import write_card
 
     run_directory, directory = Path(run_directory), Path(directory)
     model = load_whole(run_directory)

@@ -1,0 +1,10 @@
+"""Convert checkpoints: from the reference implementation (fairseq) and stock transformers to ours, and back."""
+
+
+def __getattr__(name: str):
+    # Imported when asked for: `musicssl --help` must not load torch.
+    if name == "load_fairseq_weights":
+        from musicssl.convert.fairseq import load_fairseq_weights
+
+        return load_fairseq_weights
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

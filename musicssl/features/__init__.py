@@ -1,0 +1,1 @@
+"""Use a model: features of files of any length, neighbours, export."""
