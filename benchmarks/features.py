@@ -16,7 +16,7 @@ from side_by_side import benchmark_parser, side_by_side, table, write_json
 from training_step import SIZES
 from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
 
-from musichubert.layer_features import LayerFeatures
+from musicssl.labels.layer_features import LayerFeatures
 from musicssl.probing.encoders import HuggingFaceEncoder
 
 RATE = 16000

@@ -24,11 +24,11 @@ from threadpoolctl import threadpool_limits
 from transformers import HubertConfig, HubertModel
 
 from musichubert.acoustic_features import feature_recipe
-from musichubert.codebook import Codebook, fit_codebook
 from musicssl.audio.clips import iterate_clips
 from musicssl.audio.sources import parse_sources
 from musicssl.demo.collection import CollectionSettings, write_pretrain
-from musicssl.pretraining.frame_sample import FrameSample, frame_keys, sample_capacity
+from musicssl.labels.codebook import Codebook, fit_codebook
+from musicssl.labels.sampling import FrameSample, frame_keys, sample_capacity
 
 CHUNK = 10 * 16000  # samples per forward pass of the encoder
 TRACK_SECONDS = 20

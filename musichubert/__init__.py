@@ -1,7 +1,4 @@
-"""musicHuBERT: HuBERT on music, and where its labels come from.
-
-Importing it registers the models with the Auto classes of transformers.
-"""
+"""musicHuBERT: HuBERT on music. Importing it registers the models with the Auto classes of transformers."""
 
 from transformers import (
     AutoConfig,

@@ -20,7 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "extract": ("musicssl.features.extract", "write the features of audio files of any length"),
     "export": ("musicssl.features.export", "write the encoder as ONNX or as a torch.export program"),
     "push": ("musicssl.publish.while_training", "publish a run on the Hub"),
-    "similar": ("musicssl.features.similar", "find the clips of a folder nearest to one clip, with a page to play them"),
+    "similar": ("musicssl.features.similar", "find the clips of a folder nearest to one clip, and play them"),
 }
 
 

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 
 from musichubert.acoustic_features import RECIPES, feature_recipe
-from musichubert.codebook import fit_codebook
-from musichubert.labels import Labeller, describe, source_of
 from musicssl.audio.decode import load_audio
 from musicssl.errors import UserError
-from musicssl.pretraining.frame_sample import sample_capacity, sample_frames
-from musicssl.pretraining.label_plots import plot_agreement, plot_features, plot_labels
-from musicssl.pretraining.label_quality import agreement, agreement_table, usage
+from musicssl.labels.codebook import fit_codebook
+from musicssl.labels.labeller import Labeller, describe, source_of
+from musicssl.labels.pictures import plot_agreement, plot_features, plot_labels
+from musicssl.labels.quality import agreement, agreement_table, usage
+from musicssl.labels.sampling import sample_capacity, sample_frames
 from musicssl.probing.custom_task import custom_task
 
 DEFAULT_FEATURES = ["mfcc39", "logmel229", "chroma24", "cqt84"]

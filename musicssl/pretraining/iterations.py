@@ -23,10 +23,10 @@ import yaml
 from accelerate import Accelerator
 
 from musicssl.errors import UserError
+from musicssl.labels.pictures import plot_usage
+from musicssl.labels.quality import usage_table
 from musicssl.pretraining import building, checkpoint
 from musicssl.pretraining.arguments import Arguments
-from musicssl.pretraining.label_plots import plot_usage
-from musicssl.pretraining.label_quality import usage_table
 from musicssl.pretraining.recipes import KEYS, write_recipe
 from musicssl.pretraining.run import TrainingResult, train
 from musicssl.pretraining.validate_arguments import validate

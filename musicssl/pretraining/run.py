@@ -13,6 +13,7 @@ from musicssl.audio.crops import StreamSettings
 from musicssl.audio.loader import CropLoader
 from musicssl.audio.sources import Source, parse_sources
 from musicssl.errors import UserError
+from musicssl.labels.fitting import prepare_labeller
 from musicssl.pretraining import building, checkpoint, saving
 from musicssl.pretraining.arguments import Arguments
 from musicssl.pretraining.cost import measure_peak_flops, training_cost
@@ -20,7 +21,6 @@ from musicssl.pretraining.cpu_kernels import keep_freed_memory, use_cpu_kernels
 from musicssl.pretraining.data_dependent_init import fit_front_end
 from musicssl.pretraining.environment import write_environment
 from musicssl.pretraining.health import HealthMonitor
-from musicssl.pretraining.label_fitting import prepare_labeller
 from musicssl.pretraining.loop import run_updates
 from musicssl.pretraining.metrics_log import MetricsLog
 from musicssl.pretraining.micro_batch import choose_geometry

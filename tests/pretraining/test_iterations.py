@@ -11,7 +11,8 @@ from safetensors.numpy import load_file
 from transformers import AutoModel
 
 from musicssl.errors import UserError
-from musicssl.pretraining import iterations, label_fitting
+from musicssl.labels import fitting as label_fitting
+from musicssl.pretraining import iterations
 from musicssl.pretraining.arguments import Arguments
 from musicssl.pretraining.building import build_accelerator
 from musicssl.pretraining.iterations import iteration_arguments, train_iterations

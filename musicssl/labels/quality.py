@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import torch
 
-from musichubert.codebook import perplexity
-from musichubert.labels import Labeller
+from musicssl.labels.codebook import perplexity
+from musicssl.labels.labeller import Labeller
 
 
 def usage(sequences: Sequence[np.ndarray], num_clusters: int) -> dict[str, float]:

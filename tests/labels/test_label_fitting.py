@@ -11,10 +11,10 @@ from accelerate import Accelerator
 from musichubert.acoustic_features import feature_recipe
 from musichubert.errors import LabelError
 from musicssl.errors import UserError
-from musicssl.pretraining import label_fitting
+from musicssl.labels import fitting as label_fitting
+from musicssl.labels.fitting import prepare_labeller
+from musicssl.labels.sampling import FrameSample, frame_keys, sample_capacity, sample_frames
 from musicssl.pretraining.arguments import Arguments
-from musicssl.pretraining.frame_sample import FrameSample, frame_keys, sample_capacity, sample_frames
-from musicssl.pretraining.label_fitting import prepare_labeller
 
 
 @pytest.fixture(scope="module")

@@ -19,14 +19,14 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from musichubert.acoustic_features import feature_recipe
-from musichubert.codebook import Codebook, fit_codebook
-from musichubert.labels import FeatureSource, Labeller, describe, source_of
-from musichubert.layer_features import LayerFeatures
 from musicssl.errors import UserError
+from musicssl.labels.codebook import Codebook, fit_codebook
+from musicssl.labels.labeller import FeatureSource, Labeller, describe, source_of
+from musicssl.labels.layer_features import LayerFeatures
+from musicssl.labels.quality import label_quality
+from musicssl.labels.sampling import sample_capacity, sample_frames, training_clips
+from musicssl.labels.store import StoredLabeller, write_labels
 from musicssl.pretraining.arguments import Arguments
-from musicssl.pretraining.frame_sample import sample_capacity, sample_frames, training_clips
-from musicssl.pretraining.label_quality import label_quality
-from musicssl.pretraining.label_store import StoredLabeller, write_labels
 
 QUALITY_SECONDS = 300.0  # audio that the quality report of a new codebook is computed on
 

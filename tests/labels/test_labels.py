@@ -9,10 +9,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
 
 from musichubert.acoustic_features import RECIPES, feature_recipe, num_frames
-from musichubert.codebook import Codebook, fit_codebook
 from musichubert.errors import LabelError
-from musichubert.labels import Labeller, at_label_rate, describe, window_features
-from musichubert.layer_features import LayerFeatures
+from musicssl.labels.codebook import Codebook, fit_codebook
+from musicssl.labels.labeller import Labeller, at_label_rate, describe, window_features
+from musicssl.labels.layer_features import LayerFeatures
 
 CLUSTERS = 12
 

@@ -15,7 +15,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from musichubert.errors import LabelError
-from musichubert.kmeans import fit_kmeans
+from musicssl.labels.kmeans import fit_kmeans
 
 FORMAT_VERSION = 1
 TENSORS, METADATA = "codebook.safetensors", "codebook.json"

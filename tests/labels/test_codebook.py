@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-from musichubert.codebook import Codebook, fit_codebook, perplexity
 from musichubert.errors import LabelError
+from musicssl.labels.codebook import Codebook, fit_codebook, perplexity
 
 
 @pytest.fixture(scope="module")

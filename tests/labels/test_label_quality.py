@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from musicssl.pretraining.label_plots import plot_agreement, plot_usage
-from musicssl.pretraining.label_quality import agreement, agreement_table, usage, usage_table
+from musicssl.labels.pictures import plot_agreement, plot_usage
+from musicssl.labels.quality import agreement, agreement_table, usage, usage_table
 
 
 def test_usage_counts_clusters_and_runs():

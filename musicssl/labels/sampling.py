@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import torch
 
-from musichubert.labels import FeatureSource, window_features
 from musicssl.audio.clips import iterate_clips
 from musicssl.audio.sources import parse_sources
 from musicssl.errors import UserError
+from musicssl.labels.labeller import FeatureSource, window_features
 from musicssl.pretraining.arguments import Arguments
 
 Clips = Iterable[tuple[str, np.ndarray]]

@@ -22,8 +22,8 @@ from accelerate.utils import gather_object
 from tqdm import tqdm
 
 from musichubert.acoustic_features import SAMPLE_RATE, num_frames
-from musichubert.labels import LABEL_RATE_HZ, Labeller
 from musicssl.errors import UserError
+from musicssl.labels.labeller import LABEL_RATE_HZ, Labeller
 
 CLIPS_PER_SHARD = 256
 HASHES_KEY = b"codebook_hashes"

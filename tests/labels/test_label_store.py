@@ -8,10 +8,10 @@ import torch
 from accelerate import Accelerator
 
 from musichubert.acoustic_features import feature_recipe, num_frames
-from musichubert.codebook import fit_codebook
-from musichubert.labels import Labeller, at_label_rate, describe
 from musicssl.errors import UserError
-from musicssl.pretraining.label_store import StoredLabeller, write_labels
+from musicssl.labels.codebook import fit_codebook
+from musicssl.labels.labeller import Labeller, at_label_rate, describe
+from musicssl.labels.store import StoredLabeller, write_labels
 
 FEATURES = ["mfcc39", "chroma24", "cqt84"]
 

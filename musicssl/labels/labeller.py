@@ -20,9 +20,9 @@ from musichubert.acoustic_features import (
     feature_recipe,
     num_frames,
 )
-from musichubert.codebook import Codebook
 from musichubert.errors import LabelError
-from musichubert.layer_features import LayerFeatures
+from musicssl.labels.codebook import Codebook
+from musicssl.labels.layer_features import LayerFeatures
 
 
 class FeatureSource(Protocol):

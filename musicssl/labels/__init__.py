@@ -1,0 +1,19 @@
+"""Where musicHuBERT's labels come from: features of audio, k-means, codebooks, labels on the fly or stored."""
+
+import importlib
+
+_HOMES = {
+    "Codebook": "codebook",
+    "Labeller": "labeller",
+    "LayerFeatures": "layer_features",
+    "fit_codebook": "codebook",
+    "prepare_labeller": "fitting",
+}
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str):
+    # Imported when asked for: `musicssl --help` must load neither torch nor faiss.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
