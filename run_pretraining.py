@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 
 from musicssl.errors import run_as_command
-from musicssl.pretraining.building import build_accelerator
-from musicssl.pretraining.dry_run import dry_run
+from musicssl.pretraining.config.parsing import parse_arguments
 from musicssl.pretraining.iterations import train_iterations
-from musicssl.pretraining.parsing import parse_arguments
+from musicssl.pretraining.model.building import build_accelerator
+from musicssl.pretraining.planning.dry_run import dry_run
 from musicssl.publish.while_training import push_while_training
 
 

@@ -15,7 +15,7 @@ from side_by_side import benchmark_parser, table, write_json
 from torch.profiler import ProfilerActivity, profile
 from training_step import DTYPES, MASK, SIZES, build_step, our_config
 
-from musicssl.pretraining.cost import crop_cost, measure_peak_flops
+from musicssl.pretraining.planning.cost import crop_cost, measure_peak_flops
 
 CANDIDATES = ("hf", "stock", "ours")
 # The first part with a word in a kernel's name takes it.

@@ -24,10 +24,10 @@ from transformers import Data2VecAudioConfig, HubertConfig
 
 from music2vec import Music2VecConfig, Music2VecForPreTraining
 from musichubert import MusicHubertConfig, MusicHubertForPreTraining
-from musicssl.pretraining.cost import crop_cost, frames_per_crop, measure_peak_flops
-from musicssl.pretraining.cpu_kernels import keep_freed_memory, use_cpu_kernels
 from musicssl.pretraining.masking import span_mask
-from musicssl.pretraining.optimizer import make_optimizer
+from musicssl.pretraining.model.cpu_kernels import keep_freed_memory, use_cpu_kernels
+from musicssl.pretraining.planning.cost import crop_cost, frames_per_crop, measure_peak_flops
+from musicssl.pretraining.training.optimizer import make_optimizer
 
 SIZES = {
     "base": {},

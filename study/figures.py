@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from musicssl.plotting import load_pyplot
-from musicssl.pretraining.metrics_log import read_metrics
+from musicssl.pretraining.files.metrics import read_metrics
 from musicssl.probing.encoders import RANDOM_PREFIX
 from musicssl.probing.handmade import HANDMADE
 from musicssl.probing.heads import MIXED

@@ -17,7 +17,7 @@ from scipy import stats
 from musicssl.audio.crops import StreamSettings
 from musicssl.audio.loader import CropLoader
 from musicssl.audio.sources import parse_sources
-from musicssl.pretraining.recipes import parse_mapping
+from musicssl.pretraining.config.recipes import parse_mapping
 from musicssl.probing.encoders import HuggingFaceEncoder, load_encoder
 from musicssl.probing.store import write_json
 from study.measurements import Study

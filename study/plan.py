@@ -11,11 +11,11 @@ import yaml
 
 from musicssl.audio.decode import AUDIO_EXTENSIONS
 from musicssl.errors import UserError
-from musicssl.pretraining.arguments import Arguments
-from musicssl.pretraining.parsing import parse_arguments
-from musicssl.pretraining.recipes import arguments_to_recipe, parse_mapping
-from musicssl.pretraining.resuming import MAY_CHANGE
-from musicssl.pretraining.validate_arguments import validate
+from musicssl.pretraining.config.arguments import Arguments
+from musicssl.pretraining.config.checks import validate
+from musicssl.pretraining.config.parsing import parse_arguments
+from musicssl.pretraining.config.recipes import arguments_to_recipe, parse_mapping
+from musicssl.pretraining.config.resuming import MAY_CHANGE
 from musicssl.probing.encoders import RANDOM_PREFIX
 from musicssl.probing.handmade import HANDMADE
 

@@ -13,10 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from musicssl.errors import UserError
-from musicssl.pretraining import building
-from musicssl.pretraining.checkpoint import list_checkpoints, read_state
-from musicssl.pretraining.cpu_kernels import keep_freed_memory
+from musicssl.pretraining.files.checkpoint import list_checkpoints, read_state
 from musicssl.pretraining.iterations import train_iterations
+from musicssl.pretraining.model import building
+from musicssl.pretraining.model.cpu_kernels import keep_freed_memory
 from musicssl.probing.encoders import load_encoder
 from musicssl.probing.protocol import ProbeSettings
 from musicssl.probing.session import probe_model

@@ -26,7 +26,7 @@ from musicssl.labels.layer_features import LayerFeatures
 from musicssl.labels.quality import label_quality
 from musicssl.labels.sampling import sample_capacity, sample_frames, training_clips
 from musicssl.labels.store import StoredLabeller, write_labels
-from musicssl.pretraining.arguments import Arguments
+from musicssl.pretraining.config.arguments import Arguments
 
 QUALITY_SECONDS = 300.0  # audio that the quality report of a new codebook is computed on
 

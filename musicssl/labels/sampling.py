@@ -16,7 +16,7 @@ from musicssl.audio.clips import iterate_clips
 from musicssl.audio.sources import parse_sources
 from musicssl.errors import UserError
 from musicssl.labels.labeller import FeatureSource, window_features
-from musicssl.pretraining.arguments import Arguments
+from musicssl.pretraining.config.arguments import Arguments
 
 Clips = Iterable[tuple[str, np.ndarray]]
 

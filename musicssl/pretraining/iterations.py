@@ -25,11 +25,12 @@ from accelerate import Accelerator
 from musicssl.errors import UserError
 from musicssl.labels.pictures import plot_usage
 from musicssl.labels.quality import usage_table
-from musicssl.pretraining import building, checkpoint
-from musicssl.pretraining.arguments import Arguments
-from musicssl.pretraining.recipes import KEYS, write_recipe
+from musicssl.pretraining.config.arguments import Arguments
+from musicssl.pretraining.config.checks import validate
+from musicssl.pretraining.config.recipes import KEYS, write_recipe
+from musicssl.pretraining.files import checkpoint
+from musicssl.pretraining.model import building
 from musicssl.pretraining.run import TrainingResult, train
-from musicssl.pretraining.validate_arguments import validate
 
 # An iteration's own names for flags; any other flag may be given by its own name.
 SHORT_NAMES = {"features": "label_features", "clusters": "num_clusters", "updates": "max_updates"}

@@ -14,24 +14,31 @@ from musicssl.audio.loader import CropLoader
 from musicssl.audio.sources import Source, parse_sources
 from musicssl.errors import UserError
 from musicssl.labels.fitting import prepare_labeller
-from musicssl.pretraining import building, checkpoint, saving
-from musicssl.pretraining.arguments import Arguments
-from musicssl.pretraining.cost import measure_peak_flops, training_cost
-from musicssl.pretraining.cpu_kernels import keep_freed_memory, use_cpu_kernels
-from musicssl.pretraining.data_dependent_init import fit_front_end
-from musicssl.pretraining.environment import write_environment
-from musicssl.pretraining.health import HealthMonitor
-from musicssl.pretraining.loop import run_updates
-from musicssl.pretraining.metrics_log import MetricsLog
-from musicssl.pretraining.micro_batch import choose_geometry
-from musicssl.pretraining.objectives import Music2VecObjective, MusicHubertObjective, Objective, normalize_waveforms
-from musicssl.pretraining.optimizer import make_optimizer
-from musicssl.pretraining.recipes import write_recipe
-from musicssl.pretraining.resuming import check_same_run
-from musicssl.pretraining.schedules import make_schedule
-from musicssl.pretraining.training_curves import plot_training
-from musicssl.pretraining.training_run import TrainingRun
-from musicssl.pretraining.validation import Validator
+from musicssl.pretraining.config.arguments import Arguments
+from musicssl.pretraining.config.recipes import write_recipe
+from musicssl.pretraining.config.resuming import check_same_run
+from musicssl.pretraining.files import checkpoint
+from musicssl.pretraining.files.curves import plot_training
+from musicssl.pretraining.files.environment import write_environment
+from musicssl.pretraining.files.metrics import MetricsLog
+from musicssl.pretraining.model import building
+from musicssl.pretraining.model.cpu_kernels import keep_freed_memory, use_cpu_kernels
+from musicssl.pretraining.model.whitening import fit_front_end
+from musicssl.pretraining.planning.cost import measure_peak_flops, training_cost
+from musicssl.pretraining.planning.micro_batch import choose_geometry
+from musicssl.pretraining.training import saving
+from musicssl.pretraining.training.health import HealthMonitor
+from musicssl.pretraining.training.loop import run_updates
+from musicssl.pretraining.training.objectives import (
+    Music2VecObjective,
+    MusicHubertObjective,
+    Objective,
+    normalize_waveforms,
+)
+from musicssl.pretraining.training.optimizer import make_optimizer
+from musicssl.pretraining.training.schedules import make_schedule
+from musicssl.pretraining.training.state import TrainingRun
+from musicssl.pretraining.training.validation import Validator
 
 DATA_DEPENDENT_INIT_SECONDS = 64.0
 

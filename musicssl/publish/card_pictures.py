@@ -9,7 +9,7 @@ from musicssl.plotting import load_pyplot
 
 def draw_training(directory: Path, title: str) -> str | None:
     """training.png from metrics.jsonl; None without rows or matplotlib."""
-    from musicssl.pretraining.training_curves import plot_training
+    from musicssl.pretraining.files.curves import plot_training
 
     metrics = directory / "metrics.jsonl"
     if not metrics.is_file() or not metrics.stat().st_size:

@@ -5,7 +5,7 @@ from pathlib import Path
 from huggingface_hub import ModelCardData
 
 from musicssl.errors import UserError
-from musicssl.pretraining.recipes import load_recipe
+from musicssl.pretraining.config.recipes import load_recipe
 from musicssl.probing.published import PUBLISHED
 from musicssl.publish.card_text import CITATION, SUMMARIES, TEMPLATES
 from musicssl.publish.provenance import Ledger

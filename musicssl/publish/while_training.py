@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from musicssl.errors import UserError
-from musicssl.pretraining.metrics_log import read_metrics
+from musicssl.pretraining.files.metrics import read_metrics
 from musicssl.publish.push import BackgroundPusher, check_repo_id, push_directory
 from musicssl.publish.tree import assemble
 

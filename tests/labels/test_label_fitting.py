@@ -14,7 +14,7 @@ from musicssl.errors import UserError
 from musicssl.labels import fitting as label_fitting
 from musicssl.labels.fitting import prepare_labeller
 from musicssl.labels.sampling import FrameSample, frame_keys, sample_capacity, sample_frames
-from musicssl.pretraining.arguments import Arguments
+from musicssl.pretraining.config.arguments import Arguments
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from replay import ENCODER, GoldenRun, WorstErrors
 
 from music2vec import Music2VecConfig, Music2VecForPreTraining
 from musicssl.convert import load_fairseq_weights
-from musicssl.pretraining.optimizer import make_optimizer
+from musicssl.pretraining.training.optimizer import make_optimizer
 
 pytestmark = pytest.mark.parity
 

@@ -6,7 +6,7 @@ from replay import ENCODER, GoldenRun, WorstErrors
 
 from musichubert import MusicHubertConfig, MusicHubertForPreTraining
 from musicssl.convert import load_fairseq_weights
-from musicssl.pretraining.optimizer import make_optimizer
+from musicssl.pretraining.training.optimizer import make_optimizer
 
 pytestmark = pytest.mark.parity
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from music2vec import Music2VecConfig, Music2VecForPreTraining
 from musichubert import MusicHubertConfig, MusicHubertForPreTraining
-from musicssl.pretraining.cpu_kernels import ATTENTION, Dropout, dropout, use_cpu_kernels
+from musicssl.pretraining.model.cpu_kernels import ATTENTION, Dropout, dropout, use_cpu_kernels
 
 SIZES = {
     "hidden_size": 32,

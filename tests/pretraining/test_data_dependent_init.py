@@ -5,9 +5,9 @@ import torch
 
 from musichubert import MusicHubertConfig, MusicHubertForPreTraining
 from musicssl.errors import UserError
-from musicssl.pretraining.building import build_config
-from musicssl.pretraining.data_dependent_init import fit_front_end
-from musicssl.pretraining.parsing import parse_arguments
+from musicssl.pretraining.config.parsing import parse_arguments
+from musicssl.pretraining.model.building import build_config
+from musicssl.pretraining.model.whitening import fit_front_end
 
 
 def make_model(hidden_size: int) -> MusicHubertForPreTraining:

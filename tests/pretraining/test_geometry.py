@@ -6,11 +6,11 @@ from accelerate import Accelerator, debug_launcher
 from accelerate.state import AcceleratorState
 
 from musicssl.errors import UserError
-from musicssl.pretraining.building import build_config, build_model
-from musicssl.pretraining.geometry import derive_geometry, wanted_clips_per_update
-from musicssl.pretraining.objectives import Music2VecObjective, MusicHubertObjective
-from musicssl.pretraining.parsing import parse_arguments
-from musicssl.pretraining.update import compute_gradients
+from musicssl.pretraining.config.parsing import parse_arguments
+from musicssl.pretraining.model.building import build_config, build_model
+from musicssl.pretraining.planning.geometry import derive_geometry, wanted_clips_per_update
+from musicssl.pretraining.training.objectives import Music2VecObjective, MusicHubertObjective
+from musicssl.pretraining.training.update import compute_gradients
 
 MICRO_BATCHES = 4
 

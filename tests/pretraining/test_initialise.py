@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 from transformers import Data2VecAudioConfig, Data2VecAudioModel, HubertConfig, HubertModel
 
 from musicssl.errors import UserError
-from musicssl.pretraining.building import build_config, build_model
-from musicssl.pretraining.parsing import parse_arguments
+from musicssl.pretraining.config.parsing import parse_arguments
+from musicssl.pretraining.model.building import build_config, build_model
 
 # What the published configurations say beyond the defaults of their classes.
 DATA2VEC = {"layerdrop": 0.05, "activation_dropout": 0.1, "mask_time_prob": 0.05, "num_conv_pos_embeddings": 5}

@@ -13,9 +13,9 @@ from transformers import AutoModel
 from musicssl.errors import UserError
 from musicssl.labels import fitting as label_fitting
 from musicssl.pretraining import iterations
-from musicssl.pretraining.arguments import Arguments
-from musicssl.pretraining.building import build_accelerator
+from musicssl.pretraining.config.arguments import Arguments
 from musicssl.pretraining.iterations import iteration_arguments, train_iterations
+from musicssl.pretraining.model.building import build_accelerator
 from musicssl.publish.card import write_card
 
 FIRST = {"features": "mfcc39", "clusters": 6, "updates": 4}

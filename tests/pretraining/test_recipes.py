@@ -5,12 +5,12 @@ import torch
 from accelerate.state import AcceleratorState
 
 from musicssl.errors import UserError
-from musicssl.pretraining.building import build_accelerator, build_config, build_model
-from musicssl.pretraining.cost import count_parameters, crop_cost
+from musicssl.pretraining.config.parsing import parse_arguments
+from musicssl.pretraining.config.recipes import load_recipe, write_recipe
 from musicssl.pretraining.masking import span_mask
-from musicssl.pretraining.optimizer import make_optimizer
-from musicssl.pretraining.parsing import parse_arguments
-from musicssl.pretraining.recipes import load_recipe, write_recipe
+from musicssl.pretraining.model.building import build_accelerator, build_config, build_model
+from musicssl.pretraining.planning.cost import count_parameters, crop_cost
+from musicssl.pretraining.training.optimizer import make_optimizer
 
 # Name -> what differs from its family's vanilla (the twelve configurations in MARBLE v1).
 PUBLISHED = {
@@ -89,7 +89,7 @@ def test_costs_are_those_of_the_cost_sheet():
 
 
 def test_dry_run_prints_the_twelve(capsys):
-    from musicssl.pretraining.dry_run import dry_run
+    from musicssl.pretraining.planning.dry_run import dry_run
 
     recipes = parse_arguments(["--dry_run", "--config", *(f"recipes/{name}.yaml" for name in PUBLISHED)])
     AcceleratorState._reset_state(True)

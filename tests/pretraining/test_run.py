@@ -13,13 +13,13 @@ from safetensors.torch import load_file
 from transformers import AutoFeatureExtractor, AutoModel, AutoModelForPreTraining
 
 from musicssl.errors import UserError
-from musicssl.pretraining import checkpoint
-from musicssl.pretraining.building import build_accelerator
-from musicssl.pretraining.checkpoint import list_checkpoints
-from musicssl.pretraining.health import UnhealthyRun
-from musicssl.pretraining.metrics_log import read_metrics
-from musicssl.pretraining.objectives import Music2VecObjective
+from musicssl.pretraining.files import checkpoint
+from musicssl.pretraining.files.checkpoint import list_checkpoints
+from musicssl.pretraining.files.metrics import read_metrics
+from musicssl.pretraining.model.building import build_accelerator
 from musicssl.pretraining.run import train
+from musicssl.pretraining.training.health import UnhealthyRun
+from musicssl.pretraining.training.objectives import Music2VecObjective
 
 MODELS = ("music2vec", "musichubert")
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from musicssl.pretraining.optimizer import make_optimizer
-from musicssl.pretraining.schedules import make_schedule
+from musicssl.pretraining.training.optimizer import make_optimizer
+from musicssl.pretraining.training.schedules import make_schedule
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import torch
 from accelerate.utils import DistributedType
 
 from musicssl.errors import UserError
-from musicssl.pretraining import validation
-from musicssl.pretraining.validation import Validator
+from musicssl.pretraining.training import validation
+from musicssl.pretraining.training.validation import Validator
 
 
 class Batches(list):

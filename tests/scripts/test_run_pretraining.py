@@ -15,7 +15,7 @@ import soundfile
 import torch
 from safetensors.torch import load_file
 
-from musicssl.pretraining.metrics_log import read_metrics
+from musicssl.pretraining.files.metrics import read_metrics
 
 SMALL = shlex.split(
     "--model_config hidden_size=32 num_hidden_layers=2 num_attention_heads=2 intermediate_size=48 projection_dim=16 "

@@ -13,7 +13,7 @@ from musicssl.audio.decode import audio_info, load_audio
 from musicssl.audio.write import write_audio
 from musicssl.demo.collection import CollectionSettings, write_notes, write_pretrain
 from musicssl.errors import UserError, run_as_command
-from musicssl.pretraining.recipes import load_recipe
+from musicssl.pretraining.config.recipes import load_recipe
 from musicssl.probing.store import write_json
 from study import plan
 from study.claims import Answer, answers

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from musicssl.errors import UserError
 from musicssl.plotting import load_pyplot
-from musicssl.pretraining.metrics_log import read_metrics
+from musicssl.pretraining.files.metrics import read_metrics
 
 # (title, metric names, logarithmic); a panel without any of its metrics is left out.
 PANELS = (

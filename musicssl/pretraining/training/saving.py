@@ -10,10 +10,10 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from musicssl.errors import UserError
-from musicssl.pretraining import checkpoint as files
-from musicssl.pretraining.metrics_log import MetricWindow
-from musicssl.pretraining.recipes import write_recipe
-from musicssl.pretraining.training_run import TrainingRun
+from musicssl.pretraining.config.recipes import write_recipe
+from musicssl.pretraining.files import checkpoint as files
+from musicssl.pretraining.files.metrics import MetricWindow
+from musicssl.pretraining.training.state import TrainingRun
 
 WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import torch
 
-from musicssl.pretraining.checkpoint import remove_old
-from musicssl.pretraining.interruption import StopRequest
-from musicssl.pretraining.metrics_log import MetricWindow, ProgressBar
-from musicssl.pretraining.objectives import label_perplexities
-from musicssl.pretraining.saving import save_checkpoint
-from musicssl.pretraining.training_run import TrainingRun
-from musicssl.pretraining.update import UpdateResult, compute_gradients, mean_metrics
+from musicssl.pretraining.files.checkpoint import remove_old
+from musicssl.pretraining.files.metrics import MetricWindow, ProgressBar
+from musicssl.pretraining.training.interruption import StopRequest
+from musicssl.pretraining.training.objectives import label_perplexities
+from musicssl.pretraining.training.saving import save_checkpoint
+from musicssl.pretraining.training.state import TrainingRun
+from musicssl.pretraining.training.update import UpdateResult, compute_gradients, mean_metrics
 
 
 class Stopwatch:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from musicssl.pretraining.arguments import Arguments
+from musicssl.pretraining.config.arguments import Arguments
 from musicssl.pretraining.masking import expected_masked_share
 
 BYTES_FP32 = 4

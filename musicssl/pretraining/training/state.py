@@ -9,12 +9,12 @@ import torch
 from accelerate import Accelerator
 
 from musicssl.audio.loader import CropLoader
-from musicssl.pretraining.arguments import Arguments
-from musicssl.pretraining.geometry import BatchGeometry
-from musicssl.pretraining.health import HealthMonitor
-from musicssl.pretraining.metrics_log import MetricsLog, MetricWindow
-from musicssl.pretraining.objectives import Objective
-from musicssl.pretraining.validation import Validator
+from musicssl.pretraining.config.arguments import Arguments
+from musicssl.pretraining.files.metrics import MetricsLog, MetricWindow
+from musicssl.pretraining.planning.geometry import BatchGeometry
+from musicssl.pretraining.training.health import HealthMonitor
+from musicssl.pretraining.training.objectives import Objective
+from musicssl.pretraining.training.validation import Validator
 
 
 @dataclass

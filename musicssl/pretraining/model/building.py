@@ -17,11 +17,11 @@ from transformers.utils.logging import disable_progress_bar
 from music2vec import Music2VecConfig, Music2VecFeatureExtractor, Music2VecForPreTraining
 from musichubert import MusicHubertConfig, MusicHubertForPreTraining
 from musicssl.errors import UserError
-from musicssl.pretraining.arguments import Arguments
-from musicssl.pretraining.cost import frames_per_crop
-from musicssl.pretraining.initialise import load_initial_weights, published_architecture
+from musicssl.pretraining.config.arguments import Arguments
+from musicssl.pretraining.config.recipes import parse_mapping
+from musicssl.pretraining.model.pretrained import load_initial_weights, published_architecture
+from musicssl.pretraining.planning.cost import frames_per_crop
 from musicssl.pretraining.randomness import WEIGHTS, derive_seed
-from musicssl.pretraining.recipes import parse_mapping
 from musicssl.processes import PATIENCE
 
 MODELS = {

@@ -5,7 +5,7 @@ from pathlib import Path
 import yaml
 
 from musicssl.errors import UserError
-from musicssl.pretraining.arguments import Arguments
+from musicssl.pretraining.config.arguments import Arguments
 
 POSITIVE = (
     "crop_seconds",

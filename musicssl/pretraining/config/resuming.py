@@ -5,9 +5,9 @@ from pathlib import Path
 import yaml
 
 from musicssl.errors import UserError
-from musicssl.pretraining.arguments import Arguments
-from musicssl.pretraining.checkpoint import read_state
-from musicssl.pretraining.recipes import arguments_to_recipe
+from musicssl.pretraining.config.arguments import Arguments
+from musicssl.pretraining.config.recipes import arguments_to_recipe
+from musicssl.pretraining.files.checkpoint import read_state
 
 # Where things are written, how often, and who watches: none of these changes what is learned.
 MAY_CHANGE = {

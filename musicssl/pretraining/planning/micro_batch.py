@@ -5,10 +5,10 @@ from accelerate import Accelerator
 from accelerate.utils import find_executable_batch_size
 from transformers import PreTrainedModel
 
-from musicssl.pretraining.arguments import Arguments
-from musicssl.pretraining.cost import count_parameters, estimate_memory_bytes
-from musicssl.pretraining.geometry import BatchGeometry, derive_geometry, wanted_clips_per_update
+from musicssl.pretraining.config.arguments import Arguments
 from musicssl.pretraining.masking import span_mask
+from musicssl.pretraining.planning.cost import count_parameters, estimate_memory_bytes
+from musicssl.pretraining.planning.geometry import BatchGeometry, derive_geometry, wanted_clips_per_update
 
 # Without an accelerator's hard limit, stay well below what a laptop has.
 CPU_MEMORY_BYTES = 4e9

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from musicssl.errors import UserError
-from musicssl.pretraining.arguments import Arguments
+from musicssl.pretraining.config.arguments import Arguments
 
 KEYS = tuple(entry.name for entry in dataclasses.fields(Arguments))
 

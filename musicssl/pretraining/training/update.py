@@ -14,8 +14,8 @@ import torch
 from accelerate import Accelerator
 
 from musicssl.precision import in_float64
-from musicssl.pretraining.objectives import Objective, WeightedMetrics
 from musicssl.pretraining.randomness import mask_generator, seed_dropout
+from musicssl.pretraining.training.objectives import Objective, WeightedMetrics
 
 
 @dataclass

@@ -8,10 +8,10 @@ from accelerate.utils import DistributedType, gather_object
 
 from musicssl.audio.loader import CropLoader
 from musicssl.errors import UserError
-from musicssl.pretraining.metrics_log import MetricWindow
-from musicssl.pretraining.objectives import Objective
+from musicssl.pretraining.files.metrics import MetricWindow
 from musicssl.pretraining.randomness import VALIDATION, derive_seed, mask_generator
-from musicssl.pretraining.update import MetricSums, mean_metrics
+from musicssl.pretraining.training.objectives import Objective
+from musicssl.pretraining.training.update import MetricSums, mean_metrics
 
 
 class Validator:

@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from transformers import PreTrainedModel
 
 from musicssl.precision import in_float64
-from musicssl.pretraining.arguments import Arguments
+from musicssl.pretraining.config.arguments import Arguments
 from musicssl.pretraining.masking import span_mask
 
 # A metric over many micro-batches and processes is the sum of its first numbers over the sum of its second.

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from musicssl.errors import UserError
-from musicssl.pretraining.arguments import Arguments
+from musicssl.pretraining.config.arguments import Arguments
 
 # The loss is smoothed over about so many updates before it is compared with its best.
 SMOOTHING_UPDATES = 100

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from transformers import HfArgumentParser
 
 from musicssl.errors import UserError
-from musicssl.pretraining.arguments import Arguments
-from musicssl.pretraining.recipes import load_recipe, recipe_to_flags, suggestion
-from musicssl.pretraining.validate_arguments import validate
+from musicssl.pretraining.config.arguments import Arguments
+from musicssl.pretraining.config.checks import validate
+from musicssl.pretraining.config.recipes import load_recipe, recipe_to_flags, suggestion
 
 DESCRIPTION = (
     "Pre-train music2vec or musicHuBERT. Every flag is also a recipe key; a flag on the command line overrides "

@@ -159,6 +159,6 @@ class Arguments(
     DataArguments,
     ModelArguments,
 ):
-    """All flags, flat: `arguments.learning_rate`. `musicssl.pretraining.parsing.parse_arguments` makes one."""
+    """All flags, flat: `arguments.learning_rate`. `musicssl.pretraining.config.parsing.parse_arguments` makes one."""
 
     recipe_name: str | None = _flag("name shown in logs and the model card; default: the recipe file's")

@@ -6,11 +6,16 @@ import torch
 import yaml
 from accelerate import Accelerator
 
-from musicssl.pretraining.arguments import Arguments
-from musicssl.pretraining.building import MODELS, build_config, check_crop
-from musicssl.pretraining.cost import count_parameters, estimate_memory_bytes, measure_peak_flops, training_cost
-from musicssl.pretraining.geometry import BatchGeometry, derive_geometry, wanted_clips_per_update
-from musicssl.pretraining.micro_batch import largest_by_estimate
+from musicssl.pretraining.config.arguments import Arguments
+from musicssl.pretraining.model.building import MODELS, build_config, check_crop
+from musicssl.pretraining.planning.cost import (
+    count_parameters,
+    estimate_memory_bytes,
+    measure_peak_flops,
+    training_cost,
+)
+from musicssl.pretraining.planning.geometry import BatchGeometry, derive_geometry, wanted_clips_per_update
+from musicssl.pretraining.planning.micro_batch import largest_by_estimate
 
 # Share of the measured matrix-product peak that training reaches; 0.4 is what well-tuned encoders do.
 ASSUMED_UTILISATION = 0.4

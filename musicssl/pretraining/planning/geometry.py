@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from musicssl.errors import UserError
-from musicssl.pretraining.arguments import Arguments
+from musicssl.pretraining.config.arguments import Arguments
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""What a run is asked to do: flags and recipes, parsed and checked before any heavy work."""
