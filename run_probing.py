@@ -16,15 +16,15 @@ from accelerate import PartialState
 
 from musicssl.errors import run_as_command
 from musicssl.probing.arguments import AVAILABLE, parse_arguments, probe_settings, slug
-from musicssl.probing.availability import availability_table, load_tasks, select_tasks
-from musicssl.probing.compare import compare, difference_table
-from musicssl.probing.custom_task import custom_task
-from musicssl.probing.encoders import load_encoder
-from musicssl.probing.report import write_report
-from musicssl.probing.results import load_results
-from musicssl.probing.session import probe_model
-from musicssl.probing.table import published_table, score_table
+from musicssl.probing.encoders.huggingface import load_encoder
+from musicssl.probing.probe import probe_model
+from musicssl.probing.results.compare import compare, difference_table
+from musicssl.probing.results.report import write_report
+from musicssl.probing.results.results import load_results
+from musicssl.probing.results.table import published_table, score_table
 from musicssl.probing.tasks.base import Task, TaskData
+from musicssl.probing.tasks.custom import custom_task
+from musicssl.probing.tasks.finding import availability_table, load_tasks, select_tasks
 from musicssl.processes import PATIENCE
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}

@@ -17,9 +17,10 @@ from training_step import MASK
 
 from music2vec import Music2VecConfig, Music2VecForPreTraining
 from musichubert import MusicHubertConfig, MusicHubertForPreTraining
+from musicssl.pretraining.frames import frames_per_crop
 from musicssl.pretraining.masking import span_mask
 from musicssl.pretraining.model.cpu_kernels import keep_freed_memory, use_cpu_kernels
-from musicssl.pretraining.planning.cost import crop_cost, frames_per_crop
+from musicssl.pretraining.planning.cost import crop_cost
 
 CROPS = ((1.0, 1), (2.5, 1), (5.0, 1), (10.0, 1), (15.0, 1), (2.5, 2), (2.5, 4), (5.0, 2))
 NUM_CLUSTERS = (100, 500, 2000, 8000)

@@ -17,7 +17,7 @@ from training_step import SIZES
 from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
 
 from musicssl.labels.layer_features import LayerFeatures
-from musicssl.probing.encoders import HuggingFaceEncoder
+from musicssl.probing.encoders.huggingface import HuggingFaceEncoder
 
 RATE = 16000
 

@@ -24,11 +24,11 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
 
-from musicssl.probing import training
-from musicssl.probing.encoders import load_encoder
-from musicssl.probing.features import ExtractionSettings, Extractor, WindowRule
-from musicssl.probing.heads import MIXED, Head, HeadSettings, HeadStack, TrainedHeads
-from musicssl.probing.problem import Problem, Split
+from musicssl.probing.encoders.features import ExtractionSettings, Extractor, WindowRule
+from musicssl.probing.encoders.huggingface import load_encoder
+from musicssl.probing.heads import training
+from musicssl.probing.heads.head_data import Problem, Split
+from musicssl.probing.heads.heads import MIXED, Head, HeadSettings, HeadStack, TrainedHeads
 from musicssl.probing.protocol import layer_scores
 from musicssl.probing.tasks.base import Example
 

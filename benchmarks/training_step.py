@@ -24,9 +24,10 @@ from transformers import Data2VecAudioConfig, HubertConfig
 
 from music2vec import Music2VecConfig, Music2VecForPreTraining
 from musichubert import MusicHubertConfig, MusicHubertForPreTraining
+from musicssl.pretraining.frames import frames_per_crop
 from musicssl.pretraining.masking import span_mask
 from musicssl.pretraining.model.cpu_kernels import keep_freed_memory, use_cpu_kernels
-from musicssl.pretraining.planning.cost import crop_cost, frames_per_crop, measure_peak_flops
+from musicssl.pretraining.planning.cost import crop_cost, measure_peak_flops
 from musicssl.pretraining.training.optimizer import make_optimizer
 
 SIZES = {

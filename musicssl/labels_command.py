@@ -15,7 +15,7 @@ from musicssl.labels.labeller import Labeller, describe, source_of
 from musicssl.labels.pictures import plot_agreement, plot_features, plot_labels
 from musicssl.labels.quality import agreement, agreement_table, usage
 from musicssl.labels.sampling import sample_capacity, sample_frames
-from musicssl.probing.custom_task import custom_task
+from musicssl.probing.tasks.custom import custom_task
 
 DEFAULT_FEATURES = ["mfcc39", "logmel229", "chroma24", "cqt84"]
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from musicssl.probing.encoders import RANDOM_PREFIX
+from musicssl.probing.encoders.huggingface import RANDOM_PREFIX
 from study.measurements import Study, difference, interval
 from study.plan import EXCERPT, MEL, MUSIC2VEC, MUSICHUBERT, REMEDIES, SMALL, SPEECH
 

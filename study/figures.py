@@ -6,9 +6,9 @@ import numpy as np
 
 from musicssl.plotting import load_pyplot
 from musicssl.pretraining.files.metrics import read_metrics
-from musicssl.probing.encoders import RANDOM_PREFIX
-from musicssl.probing.handmade import HANDMADE
-from musicssl.probing.heads import MIXED
+from musicssl.probing.encoders.handmade import HANDMADE
+from musicssl.probing.encoders.huggingface import RANDOM_PREFIX
+from musicssl.probing.heads.heads import MIXED
 from study.claims import control_of
 from study.front_end import FAMILIES, chosen_tasks, front_ends
 from study.measurements import Study, difference, interval

@@ -18,8 +18,8 @@ from musicssl.audio.crops import StreamSettings
 from musicssl.audio.loader import CropLoader
 from musicssl.audio.sources import parse_sources
 from musicssl.pretraining.config.recipes import parse_mapping
-from musicssl.probing.encoders import HuggingFaceEncoder, load_encoder
-from musicssl.probing.store import write_json
+from musicssl.probing.encoders.feature_store import write_json
+from musicssl.probing.encoders.huggingface import HuggingFaceEncoder, load_encoder
 from study.measurements import Study
 from study.plan import Trial
 

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import stats
 
 from musicssl.errors import UserError
-from musicssl.probing.results import load_results
+from musicssl.probing.results.results import load_results
 from study.index import read_index
 from study.plan import ARMS, CURVES
 

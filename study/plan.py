@@ -16,8 +16,8 @@ from musicssl.pretraining.config.checks import validate
 from musicssl.pretraining.config.parsing import parse_arguments
 from musicssl.pretraining.config.recipes import arguments_to_recipe, parse_mapping
 from musicssl.pretraining.config.resuming import MAY_CHANGE
-from musicssl.probing.encoders import RANDOM_PREFIX
-from musicssl.probing.handmade import HANDMADE
+from musicssl.probing.encoders.handmade import HANDMADE
+from musicssl.probing.encoders.huggingface import RANDOM_PREFIX
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 MUSIC2VEC = ("music2vec", *(f"music2vec_{change}" for change in (

@@ -15,9 +15,9 @@ from statistics import fmean
 import yaml
 
 from musicssl.errors import UserError, run_as_command
-from musicssl.probing.encoders import RANDOM_PREFIX
-from musicssl.probing.handmade import HANDMADE
-from musicssl.probing.table import markdown, short
+from musicssl.probing.encoders.handmade import HANDMADE
+from musicssl.probing.encoders.huggingface import RANDOM_PREFIX
+from musicssl.probing.results.table import markdown, short
 from study.claims import answers, control_of
 from study.figures import draw_ablations, draw_averages, draw_front_ends, draw_hours, draw_layers, draw_training
 from study.front_end import FAMILIES, chosen_tasks, front_ends, rank_correlation

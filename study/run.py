@@ -18,9 +18,9 @@ from accelerate import PartialState
 from musicssl.audio.prepare import ClipSettings, prepare
 from musicssl.audio.sources import parse_sources
 from musicssl.errors import UserError, run_as_command
-from musicssl.probing.features import ExtractionSettings
+from musicssl.probing.encoders.features import ExtractionSettings
 from musicssl.probing.protocol import ProbeSettings
-from musicssl.probing.table import markdown
+from musicssl.probing.results.table import markdown
 from study import tasks as study_tasks
 from study.front_end import measure_front_ends
 from study.index import write_index

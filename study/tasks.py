@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from musicssl.errors import UserError
-from musicssl.probing.availability import DEMO_RECORD, load_tasks, select_tasks
-from musicssl.probing.custom_task import custom_task
 from musicssl.probing.tasks.base import SPLITS, Task, TaskData
+from musicssl.probing.tasks.custom import custom_task
+from musicssl.probing.tasks.finding import DEMO_RECORD, load_tasks, select_tasks
 
 # FOLDER/COLUMN[:TYPE] below --probe_data.
 QUICK = (

@@ -17,9 +17,9 @@ from musicssl.pretraining.files.checkpoint import list_checkpoints, read_state
 from musicssl.pretraining.iterations import train_iterations
 from musicssl.pretraining.model import building
 from musicssl.pretraining.model.cpu_kernels import keep_freed_memory
-from musicssl.probing.encoders import load_encoder
+from musicssl.probing.encoders.huggingface import load_encoder
+from musicssl.probing.probe import probe_model
 from musicssl.probing.protocol import ProbeSettings
-from musicssl.probing.session import probe_model
 from musicssl.probing.tasks.base import Task, TaskData
 from musicssl.publish.card import write_card
 from study.plan import CURVES, Trial

@@ -12,7 +12,7 @@ from torch import nn
 
 from musicssl.errors import UserError
 from musicssl.features.extract import choose_layers, open_encoder
-from musicssl.probing.encoders import HuggingFaceEncoder
+from musicssl.probing.encoders.huggingface import HuggingFaceEncoder
 
 EXAMPLE_SAMPLES = 16_000
 OPSET = 18

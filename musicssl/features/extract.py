@@ -17,7 +17,7 @@ from musicssl.audio.decode import AUDIO_EXTENSIONS, AudioFile, BadAudio
 from musicssl.errors import UserError
 from musicssl.features.feature_files import DTYPES, frame_writer, read_settings
 from musicssl.features.windows import WindowedEncoder
-from musicssl.probing.encoders import HuggingFaceEncoder, load_encoder
+from musicssl.probing.encoders.huggingface import HuggingFaceEncoder, load_encoder
 from musicssl.publish.tree import FAMILIES, check_model_directory, feature_extractor_for
 
 

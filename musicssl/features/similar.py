@@ -27,7 +27,7 @@ from musicssl.features.extract import (
     open_encoder,
     settings_from,
 )
-from musicssl.probing.encoders import HuggingFaceEncoder
+from musicssl.probing.encoders.huggingface import HuggingFaceEncoder
 
 PREVIEW_SECONDS = 10.0
 PREVIEW_RATE = 22_050

@@ -21,7 +21,7 @@ from torch import nn
 
 from musicssl.audio.decode import AudioFile, BadAudio
 from musicssl.errors import UserError
-from musicssl.probing.encoders import HuggingFaceEncoder
+from musicssl.probing.encoders.huggingface import HuggingFaceEncoder
 
 STATISTICS_BLOCK_SECONDS = 60.0
 
@@ -73,7 +73,7 @@ class WindowedEncoder:
     """An encoder applied to files window by window.
 
     Args:
-        encoder: a waveform encoder as `musicssl.probing.encoders.load_encoder` makes it, on its device.
+        encoder: a waveform encoder as `musicssl.probing.encoders.huggingface.load_encoder` makes it, on its device.
         window_seconds: what the transformer attends over.
         context_seconds: frames computed and dropped on each side of what is kept, where the file has them.
         file_statistics: normalise over the file; False normalises each window alone, as training does crops.

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 
 from musicssl.errors import UserError
-from musicssl.probing.encoders import RANDOM_PREFIX
-from musicssl.probing.features import ExtractionSettings
-from musicssl.probing.handmade import HANDMADE
+from musicssl.probing.encoders.features import ExtractionSettings
+from musicssl.probing.encoders.handmade import HANDMADE
+from musicssl.probing.encoders.huggingface import RANDOM_PREFIX
 from musicssl.probing.protocol import ProbeSettings
 
 AVAILABLE, ALL = "available", "all"

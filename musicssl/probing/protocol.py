@@ -14,14 +14,14 @@ import numpy as np
 import torch
 
 from musicssl.errors import UserError
-from musicssl.probing.assemble import build_problem
-from musicssl.probing.beats import BarPointerModel
-from musicssl.probing.evaluation import Evaluation, evaluate_beats, evaluate_test
-from musicssl.probing.features import ExtractionSettings, Extractor, WindowRule
-from musicssl.probing.heads import HeadSettings, TrainedHeads
-from musicssl.probing.problem import Problem
+from musicssl.probing.encoders.features import ExtractionSettings, Extractor, WindowRule
+from musicssl.probing.heads.beats import BarPointerModel
+from musicssl.probing.heads.head_data import Problem
+from musicssl.probing.heads.heads import HeadSettings, TrainedHeads
+from musicssl.probing.heads.tensors import build_problem
+from musicssl.probing.heads.test_scores import Evaluation, evaluate_beats, evaluate_test
+from musicssl.probing.heads.training import train_heads
 from musicssl.probing.tasks.base import Task, TaskData
-from musicssl.probing.training import train_heads
 
 # MARBLE v1's rate for this task. A frame-level grid costs hundreds of clip-level ones: --learning_rates asks for it.
 BEAT_LEARNING_RATES = (1e-3,)

@@ -6,7 +6,7 @@ from huggingface_hub import ModelCardData
 
 from musicssl.errors import UserError
 from musicssl.pretraining.config.recipes import load_recipe
-from musicssl.probing.published import PUBLISHED
+from musicssl.probing.results.marble_scores import PUBLISHED
 from musicssl.publish.card_text import CITATION, SUMMARIES, TEMPLATES
 from musicssl.publish.provenance import Ledger
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from musicssl.probing.beats import BarPointerModel, decode_beats
+from musicssl.probing.heads.beats import BarPointerModel, decode_beats
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "beats.json").read_text())["cases"]
 

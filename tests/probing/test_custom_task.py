@@ -8,7 +8,7 @@ import pyarrow.parquet as parquet
 import pytest
 
 from musicssl.errors import UserError
-from musicssl.probing.custom_task import custom_task, parse_key
+from musicssl.probing.tasks.custom import custom_task, parse_key
 
 
 def load(task):

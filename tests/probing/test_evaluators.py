@@ -6,9 +6,8 @@ import torch
 from probing_makers import RATE, note
 
 from musicssl.errors import UserError
-from musicssl.probing.encoders import load_encoder
-from musicssl.probing.evaluators import hear
-from musicssl.probing.evaluators.mteb import MtebEncoder
+from musicssl.probing.encoders.huggingface import hear, load_encoder
+from musicssl.probing.encoders.mteb import MtebEncoder
 
 
 def features(tiny_encoder, clip):

@@ -7,9 +7,9 @@ import torch
 from probing_makers import RATE, note, save_tiny_encoder
 
 from musicssl.audio.decode import load_audio
-from musicssl.probing.encoders import load_encoder
-from musicssl.probing.features import ExtractionSettings, Extractor, WindowRule
-from musicssl.probing.store import FeatureStore
+from musicssl.probing.encoders.feature_store import FeatureStore
+from musicssl.probing.encoders.features import ExtractionSettings, Extractor, WindowRule
+from musicssl.probing.encoders.huggingface import load_encoder
 from musicssl.probing.tasks.base import Example
 
 

@@ -8,9 +8,9 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from musicssl.audio.decode import load_audio
-from musicssl.probing.encoders import load_encoder
-from musicssl.probing.evaluators.mteb import MtebEncoder
-from musicssl.probing.features import ExtractionSettings, Extractor, WindowRule
+from musicssl.probing.encoders.features import ExtractionSettings, Extractor, WindowRule
+from musicssl.probing.encoders.huggingface import load_encoder
+from musicssl.probing.encoders.mteb import MtebEncoder
 from musicssl.probing.tasks.base import Example
 
 RATE = 44100

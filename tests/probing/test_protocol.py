@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from musicssl.errors import UserError
-from musicssl.probing import session
-from musicssl.probing.compare import compare
-from musicssl.probing.custom_task import custom_task
-from musicssl.probing.encoders import load_encoder
-from musicssl.probing.features import ExtractionSettings, Extractor
-from musicssl.probing.heads import Head, TrainedHeads
-from musicssl.probing.plots import key_error_shares
+from musicssl.probing import probe as session
+from musicssl.probing.encoders.features import ExtractionSettings, Extractor
+from musicssl.probing.encoders.huggingface import load_encoder
+from musicssl.probing.heads.heads import Head, TrainedHeads
+from musicssl.probing.probe import probe_model
 from musicssl.probing.protocol import ProbeSettings, layer_scores
-from musicssl.probing.session import probe_model
-from musicssl.probing.table import published_table, score_table
+from musicssl.probing.results.compare import compare
+from musicssl.probing.results.plots import key_error_shares
+from musicssl.probing.results.table import published_table, score_table
+from musicssl.probing.tasks.custom import custom_task
 
 
 @pytest.fixture

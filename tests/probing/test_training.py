@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from musicssl.probing.heads import MIXED, HeadSettings
-from musicssl.probing.problem import FrameCrops, Problem, Split
-from musicssl.probing.training import train_heads
+from musicssl.probing.heads.head_data import FrameCrops, Problem, Split
+from musicssl.probing.heads.heads import MIXED, HeadSettings
+from musicssl.probing.heads.training import train_heads
 
 STATES, WIDTH, CLASSES = 3, 6, 4
 
@@ -108,7 +108,7 @@ def test_heads_judged_in_turns_have_the_same_scores(monkeypatch):
     score = problem.validation_score
     monkeypatch.setattr(problem, "validation_score", lambda outputs: judged.append(len(outputs)) or score(outputs))
     of_one_head = 4 * len(problem.validation) * problem.num_outputs
-    monkeypatch.setattr("musicssl.probing.training.OUTPUT_BYTES", 5 * of_one_head)
+    monkeypatch.setattr("musicssl.probing.heads.training.OUTPUT_BYTES", 5 * of_one_head)
     in_turns = train_heads(problem, settings(epochs=3), CPU)
     assert max(judged) == 5 and sum(judged) == 3 * len(together.heads)
     assert torch.allclose(in_turns.validation, together.validation)

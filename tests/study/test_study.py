@@ -14,7 +14,7 @@ from musicssl.audio.write import write_audio
 from musicssl.demo.collection import CollectionSettings, write_notes, write_pretrain
 from musicssl.errors import UserError, run_as_command
 from musicssl.pretraining.config.recipes import load_recipe
-from musicssl.probing.store import write_json
+from musicssl.probing.encoders.feature_store import write_json
 from study import plan
 from study.claims import Answer, answers
 from study.figures import training_curve

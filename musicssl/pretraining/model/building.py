@@ -19,8 +19,8 @@ from musichubert import MusicHubertConfig, MusicHubertForPreTraining
 from musicssl.errors import UserError
 from musicssl.pretraining.config.arguments import Arguments
 from musicssl.pretraining.config.recipes import parse_mapping
+from musicssl.pretraining.frames import frames_per_crop
 from musicssl.pretraining.model.pretrained import load_initial_weights, published_architecture
-from musicssl.pretraining.planning.cost import frames_per_crop
 from musicssl.pretraining.randomness import WEIGHTS, derive_seed
 from musicssl.processes import PATIENCE
 

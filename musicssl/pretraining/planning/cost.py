@@ -10,6 +10,7 @@ import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from musicssl.pretraining.config.arguments import Arguments
+from musicssl.pretraining.frames import frames_per_crop
 from musicssl.pretraining.masking import expected_masked_share
 
 BYTES_FP32 = 4
@@ -27,15 +28,6 @@ class UpdateCost:
 
     forward_flops: float
     training_flops: float
-
-
-def frames_per_crop(config: PreTrainedConfig, num_samples: int) -> list[int]:
-    """Output lengths of the convolutions for a crop of `num_samples`; the last is T."""
-    lengths = []
-    for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
-        num_samples = (num_samples - kernel) // stride + 1
-        lengths.append(num_samples)
-    return lengths
 
 
 def crop_cost(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from musicssl.probing import scores
+from musicssl.probing.heads import scores
 
 CROP_SECONDS = 10.0  # MARBLE v1 trains its beat head on random 10 s of each track
 

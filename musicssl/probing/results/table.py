@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from musicssl.probing.heads import MIXED
-from musicssl.probing.published import PUBLISHED, SOURCE
+from musicssl.probing.heads.heads import MIXED
+from musicssl.probing.results.marble_scores import PUBLISHED, SOURCE
 
 SHORT = {
     "accuracy": "acc",

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from musicssl.probing.results import load_results
-from musicssl.probing.table import markdown, short
+from musicssl.probing.results.results import load_results
+from musicssl.probing.results.table import markdown, short
 
 ALPHA = 0.05
 

@@ -9,9 +9,9 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from musicssl.probing.custom_task import KEYS
-from musicssl.probing.heads import MIXED
-from musicssl.probing.table import layer_name, validation_metric
+from musicssl.probing.heads.heads import MIXED
+from musicssl.probing.results.table import layer_name, validation_metric
+from musicssl.probing.tasks.custom import KEYS
 
 _FIFTHS = [(7 * step) % 12 for step in range(12)]  # semitones above the labelled tonic, around the circle
 _RELATIONS = ({0: "correct", 7: "fifth\nabove", 5: "fifth\nbelow"}, {0: "parallel", 9: "relative"})

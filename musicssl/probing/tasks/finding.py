@@ -5,7 +5,7 @@ from pathlib import Path
 
 from musicssl.audio.decode import BadAudio, audio_info
 from musicssl.errors import UserError
-from musicssl.probing.table import markdown
+from musicssl.probing.results.table import markdown
 from musicssl.probing.tasks import TASKS, get_task
 from musicssl.probing.tasks.base import SPLITS, Task, TaskData
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from musicssl.probing import scores
+from musicssl.probing.heads import scores
+from musicssl.probing.heads.head_data import Problem
 from musicssl.probing.metrics.accuracy import Accuracy
 from musicssl.probing.metrics.beat_f import BeatF, f_measure, match_counts
 from musicssl.probing.metrics.key_score import KeyScore
 from musicssl.probing.metrics.r2 import R2
 from musicssl.probing.metrics.tagging import Tagging
-from musicssl.probing.problem import Problem
 
 
 @dataclass

@@ -1,11 +1,11 @@
 """The HEAR 2021 interface (https://hearbenchmark.com/hear-api.html): `load_model` and two kinds of embeddings.
 
-hear-validator musicssl.probing.evaluators.hear --model runs/my-model
+hear-validator musicssl.probing.encoders.hear --model runs/my-model
 """
 
 import torch
 
-from musicssl.probing.evaluators.embedding import Embedder
+from musicssl.probing.encoders.embedding import Embedder
 
 
 class HearModel(torch.nn.Module):

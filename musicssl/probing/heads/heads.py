@@ -14,7 +14,7 @@ from itertools import product
 
 import torch
 
-from musicssl.probing.problem import FrameCrops, Split
+from musicssl.probing.heads.head_data import FrameCrops, Split
 
 MIXED = "sum"  # the name of the softmax-weighted sum among the layers
 # A processor stays near its cache, and below the size from which the C library asks the system for each tensor anew.

@@ -7,9 +7,9 @@ from accelerate import PartialState
 from tqdm import tqdm
 
 from musicssl.errors import UserError
-from musicssl.probing.features import Extractor
+from musicssl.probing.encoders.features import Extractor
 from musicssl.probing.protocol import ProbeSettings, fingerprint, probe_task
-from musicssl.probing.results import Results
+from musicssl.probing.results.results import Results
 from musicssl.probing.tasks.base import Task, TaskData
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from musicssl.probing.evaluators.embedding import Embedder
+from musicssl.probing.encoders.embedding import Embedder
 
 
 class MtebEncoder:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from musicssl.errors import UserError
+from musicssl.probing.encoders.feature_store import write_json
 from musicssl.probing.protocol import Probed
-from musicssl.probing.store import write_json
 
 _PACKAGES = (
     "music2vec-musichubert",

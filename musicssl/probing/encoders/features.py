@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from musicssl.audio.decode import BadAudio, audio_info, load_audio
 from musicssl.errors import UserError
-from musicssl.probing.store import AudioHashes, FeatureStore
+from musicssl.probing.encoders.feature_store import AudioHashes, FeatureStore
 from musicssl.probing.tasks.base import Example
 
 

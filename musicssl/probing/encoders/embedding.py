@@ -1,4 +1,4 @@
-"""One vector per clip, or per frame, from any encoder of `musicssl.probing.encoders`.
+"""One vector per clip, or per frame, from any encoder of `musicssl.probing.encoders.huggingface`.
 
 Shapes: N samples, S hidden states, T frames, D width.
 """
@@ -8,7 +8,7 @@ import soxr
 import torch
 
 from musicssl.errors import UserError
-from musicssl.probing.encoders import load_encoder
+from musicssl.probing.encoders.huggingface import load_encoder
 
 WINDOW_SECONDS = 30.0
 

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from musicssl.errors import UserError
-from musicssl.probing.features import Extractor
-from musicssl.probing.problem import CROP_SECONDS, FrameCrops, Problem, Split
+from musicssl.probing.encoders.features import Extractor
+from musicssl.probing.heads.head_data import CROP_SECONDS, FrameCrops, Problem, Split
 from musicssl.probing.tasks.base import SPLITS, Example, Task
 
 

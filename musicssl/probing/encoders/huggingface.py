@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, Wav2Vec2Fe
 import music2vec  # noqa: F401  registers the model with the Auto classes
 import musichubert  # noqa: F401
 from musicssl.errors import UserError
-from musicssl.probing.handmade import HANDMADE, HandmadeEncoder
+from musicssl.probing.encoders.handmade import HANDMADE, HandmadeEncoder
 
 RANDOM_PREFIX = "random:"
 

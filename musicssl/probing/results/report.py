@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from musicssl.errors import UserError
-from musicssl.probing.compare import Difference, difference_table
-from musicssl.probing.table import layer_name, published_table, score_table
+from musicssl.probing.results.compare import Difference, difference_table
+from musicssl.probing.results.table import layer_name, published_table, score_table
 
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
@@ -27,7 +27,7 @@ def write_report(
         UserError: matplotlib is not installed.
     """
     try:
-        from musicssl.probing import plots
+        from musicssl.probing.results import plots
     except ModuleNotFoundError as error:
         raise UserError(
             f"the report needs {error.name}: pip install 'music2vec-musichubert[plots]', or give --no_report"

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import torch
 
-from musicssl.probing.adam import adam_step
-from musicssl.probing.heads import Head, HeadSettings, HeadStack, TrainedHeads, grid
-from musicssl.probing.problem import Problem
+from musicssl.probing.heads.adam import adam_step
+from musicssl.probing.heads.head_data import Problem
+from musicssl.probing.heads.heads import Head, HeadSettings, HeadStack, TrainedHeads, grid
 
 # Validation outputs in memory at once; heads of a large task are judged in turns.
 OUTPUT_BYTES = 2 << 30

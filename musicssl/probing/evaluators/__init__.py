@@ -1,1 +1,0 @@
-"""Our encoders behind other evaluators' interfaces, MTEB's audio tasks and HEAR, for their leaderboards."""

@@ -1,0 +1,1 @@
+"""Probing heads: many at once, their data, losses and test scores."""

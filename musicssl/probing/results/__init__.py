@@ -1,0 +1,1 @@
+"""Results: results.json, tables, pictures, report, comparison."""
