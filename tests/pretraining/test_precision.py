@@ -28,7 +28,7 @@ def test_nothing_else_of_a_run_is_in_float64(model, small_run, tones, tmp_path, 
     AcceleratorState._reset_state(True)
     accelerator = build_accelerator(arguments)
     for module in ("update", "objectives"):
-        monkeypatch.setattr(f"musicssl.pretraining.{module}.in_float64", torch.Tensor.float)
+        monkeypatch.setattr(f"musicssl.pretraining.training.{module}.in_float64", torch.Tensor.float)
     with NoFloat64():
         assert train(arguments, accelerator).finished
 

@@ -6,7 +6,8 @@ import torch
 from probing_makers import RATE, note
 
 from musicssl.errors import UserError
-from musicssl.probing.encoders.huggingface import hear, load_encoder
+from musicssl.probing.encoders import hear
+from musicssl.probing.encoders.huggingface import load_encoder
 from musicssl.probing.encoders.mteb import MtebEncoder
 
 

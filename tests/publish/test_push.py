@@ -7,6 +7,7 @@ import threading
 import time
 from pathlib import Path
 
+import hub_server
 import huggingface_hub.constants
 import pytest
 import torch
@@ -86,7 +87,7 @@ def test_push_outlives_a_failing_server_and_says_so(hub, tree):
 def test_push_resumes_after_the_server_was_killed_in_mid_upload(hub, tree, tmp_path, monkeypatch):
     """A server process dies with the second large file half uploaded; its successor gets only the rest."""
     (tree / "second.safetensors").write_bytes(os.urandom(2 * PART_BYTES))
-    server = [sys.executable, str(Path(__file__).parent / "hub_server.py"), str(tmp_path / "disk")]
+    server = [sys.executable, str(Path(hub_server.__file__)), str(tmp_path / "disk")]
     first = subprocess.Popen([*server, "--die_after_parts", "5"], stdout=subprocess.PIPE, text=True)
     url = first.stdout.readline().strip()
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", url)
