@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from accelerate import PartialState
 
+from musicssl.distributed import PROCESS_TIMEOUT
 from musicssl.errors import run_as_command
 from musicssl.probing.arguments import AVAILABLE, parse_arguments, probe_settings, slug
 from musicssl.probing.encoders.huggingface import load_encoder
@@ -25,7 +26,6 @@ from musicssl.probing.results.table import published_table, score_table
 from musicssl.probing.tasks.base import Task, TaskData
 from musicssl.probing.tasks.custom import custom_task
 from musicssl.probing.tasks.finding import availability_table, load_tasks, select_tasks
-from musicssl.processes import PATIENCE
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if parsed.tasks == AVAILABLE:
         print(availability_table(parsed.data_root))
         return 0
-    state = PartialState(timeout=PATIENCE)
+    state = PartialState(timeout=PROCESS_TIMEOUT)
     tasks, errors = tasks_of(parsed)
     settings = probe_settings(parsed, state.device)
     folders = output_folders(parsed)

@@ -8,6 +8,12 @@ class UserError(Exception):
     """Something the user gave cannot be used; the message names the flag, file or field and says the fix."""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or its type when it has none: libraries append pages of advice."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 def user_errors() -> tuple[type[Exception], ...]:
     """The exceptions that are the user's to mend: `UserError` and, from the label side, `LabelError`.
 

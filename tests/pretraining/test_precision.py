@@ -6,7 +6,7 @@ from accelerate.state import AcceleratorState
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from musicssl.precision import in_float64
+from musicssl.distributed import in_float64
 from musicssl.pretraining.model.building import build_accelerator
 from musicssl.pretraining.run import train
 

@@ -16,13 +16,13 @@ from transformers.utils.logging import disable_progress_bar
 
 from music2vec import Music2VecConfig, Music2VecFeatureExtractor, Music2VecForPreTraining
 from musichubert import MusicHubertConfig, MusicHubertForPreTraining
+from musicssl.distributed import PROCESS_TIMEOUT
 from musicssl.errors import UserError
 from musicssl.pretraining.config.arguments import Arguments
 from musicssl.pretraining.config.recipes import parse_mapping
 from musicssl.pretraining.frames import frames_per_crop
 from musicssl.pretraining.model.pretrained import load_initial_weights, published_architecture
 from musicssl.pretraining.randomness import WEIGHTS, derive_seed
-from musicssl.processes import PATIENCE
 
 MODELS = {
     "music2vec": (Music2VecConfig, Music2VecForPreTraining),
@@ -53,7 +53,7 @@ def build_accelerator(arguments: Arguments) -> Accelerator:
     config = build_config(arguments)
     has_unused = config.layerdrop > 0 or getattr(config, "drop_masked_frames", False)
     data_parallel = DistributedDataParallelKwargs(find_unused_parameters=has_unused, gradient_as_bucket_view=True)
-    waiting = InitProcessGroupKwargs(timeout=PATIENCE)
+    waiting = InitProcessGroupKwargs(timeout=PROCESS_TIMEOUT)
     return Accelerator(
         cpu=on_cpu,  # without it, processes on a machine without a GPU would not know of each other
         mixed_precision=precision,

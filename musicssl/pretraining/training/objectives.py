@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from transformers import PreTrainedModel
 
-from musicssl.precision import in_float64
+from musicssl.distributed import in_float64
 from musicssl.pretraining.config.arguments import Arguments
 from musicssl.pretraining.masking import span_mask
 

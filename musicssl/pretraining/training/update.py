@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from musicssl.precision import in_float64
+from musicssl.distributed import in_float64
 from musicssl.pretraining.randomness import mask_generator, seed_dropout
 from musicssl.pretraining.training.objectives import Objective, WeightedMetrics
 
