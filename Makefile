@@ -23,8 +23,8 @@ $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 
 quickstart: install
 	$(VENV)/bin/musicssl demo --out $(QUICKSTART)/demo
-	$(LAUNCH) --config recipes/music2vec_tiny.yaml --train_data "$(MUSIC)" --output_dir $(QUICKSTART)/music2vec
-	$(LAUNCH) --config recipes/musichubert_tiny.yaml --train_data "$(MUSIC)" --output_dir $(QUICKSTART)/musichubert
+	$(LAUNCH) --config music2vec_tiny --train_data "$(MUSIC)" --output_dir $(QUICKSTART)/music2vec
+	$(LAUNCH) --config musichubert_tiny --train_data "$(MUSIC)" --output_dir $(QUICKSTART)/musichubert
 	$(RUN) run_probing.py --model $(QUICKSTART)/music2vec $(QUICKSTART)/musichubert \
 		random:$(QUICKSTART)/music2vec random:$(QUICKSTART)/musichubert mfcc \
 		--custom_task $(QUICKSTART)/demo/probe/notes --label instrument pitch_class \

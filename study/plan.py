@@ -18,8 +18,9 @@ from musicssl.pretraining.config.recipes import arguments_to_recipe, parse_mappi
 from musicssl.pretraining.config.resuming import MAY_CHANGE
 from musicssl.probing.encoders.handmade import HANDMADE
 from musicssl.probing.encoders.huggingface import RANDOM_PREFIX
+from musicssl.recipes import find_recipe
 
-RECIPES = Path(__file__).resolve().parents[1] / "recipes"
+RECIPES = Path(__file__).resolve().parent / "recipes"
 MUSIC2VEC = ("music2vec", *(f"music2vec_{change}" for change in (
     "prob50", "prob80", "span5", "span15", "target4", "crop2s", "updates4k", "masks4", "dropped",
 )))  # fmt: skip
@@ -73,7 +74,7 @@ class Trial:
 def recipe_path(arm: str) -> Path:
     """The recipe of a trained arm or of its random control."""
     name = arm.removeprefix(RANDOM_PREFIX)
-    return (RECIPES if name == SMALL else RECIPES / "study") / f"{name}.yaml"
+    return find_recipe(name, RECIPES)
 
 
 def check_arms(arms: Sequence[str]) -> None:

@@ -47,7 +47,7 @@ def make_stand_in(directory, config_class, model_class, settings, published_only
 
 
 def initialised(model, source, *flags):
-    recipe = f"recipes/{model}_base.yaml"
+    recipe = f"{model}_base"
     command = ["--config", recipe, "--dry_run", "--init_from", str(source), *flags]
     arguments = parse_arguments(command)[0]
     return build_model(arguments, build_config(arguments))

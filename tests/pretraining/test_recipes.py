@@ -42,8 +42,8 @@ def parse(*flags):
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_recipe_changes_what_its_name_says_and_trains_one_update(name):
     """At reduced width (the depth stays, so that every target layer exists)."""
-    vanilla = load_recipe(f"recipes/{VANILLA[name.split('_')[0]]}.yaml")
-    recipe = load_recipe(f"recipes/{name}.yaml")
+    vanilla = load_recipe(VANILLA[name.split("_")[0]])
+    recipe = load_recipe(name)
     for key, value in PUBLISHED[name].items():
         merged = {**vanilla[key], **value} if isinstance(value, dict) else value
         assert recipe[key] == merged
@@ -51,7 +51,7 @@ def test_recipe_changes_what_its_name_says_and_trains_one_update(name):
     assert unexpected <= {"recipe_name", "iterations"}
 
     arguments = parse(
-        "--config", f"recipes/{name}.yaml", "--dry_run", "--model_config", "hidden_size=24", "num_attention_heads=2",
+        "--config", name, "--dry_run", "--model_config", "hidden_size=24", "num_attention_heads=2",
         "intermediate_size=32", "num_conv_pos_embedding_groups=4", "conv_dim=[8,8,8,8,8,8,8]",
     )  # fmt: skip
     config = build_config(arguments)
@@ -79,7 +79,7 @@ def test_costs_are_those_of_the_cost_sheet():
     """Parameters and FLOPs of both base models (algorithms sheet, E1 and E2)."""
     expected = {"music2vec": (93_164_288, 590_592, 1836.2, 259.3), "musichubert": (94_371_712, 325_888, 1499.2, 214.9)}
     for model, (encoder, head, gflop_30s, gflop_5s) in expected.items():
-        arguments = parse("--config", f"recipes/{VANILLA[model]}.yaml", "--dry_run")
+        arguments = parse("--config", VANILLA[model], "--dry_run")
         config = build_config(arguments)
         with torch.device("meta"):
             parameters = count_parameters(build_model(arguments, config))
@@ -91,7 +91,7 @@ def test_costs_are_those_of_the_cost_sheet():
 def test_dry_run_prints_the_twelve(capsys):
     from musicssl.pretraining.planning.dry_run import dry_run
 
-    recipes = parse_arguments(["--dry_run", "--config", *(f"recipes/{name}.yaml" for name in PUBLISHED)])
+    recipes = parse_arguments(["--dry_run", "--config", *PUBLISHED])
     AcceleratorState._reset_state(True)
     dry_run(recipes, build_accelerator(recipes[0]))
     rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
@@ -102,7 +102,7 @@ def test_dry_run_prints_the_twelve(capsys):
 
 
 def test_resolved_recipe_repeats_the_run(tmp_path):
-    arguments = parse("--config", "recipes/musichubert_k2000_iter2.yaml", "--dry_run", "--model_config", "layerdrop=0")
+    arguments = parse("--config", "musichubert_k2000_iter2", "--dry_run", "--model_config", "layerdrop=0")
     write_recipe(arguments, tmp_path / "recipe.yaml")
     again = parse("--config", tmp_path / "recipe.yaml")
     assert build_config(again).to_dict() == build_config(arguments).to_dict()
@@ -161,6 +161,6 @@ def test_wrong_model_setting(setting, message):
 def test_several_processes_are_told_of_parameters_that_get_no_gradient(recipe, unused):
     """A student of visible frames has no use for the mask's embedding; DDP would fail at the second update."""
     AcceleratorState._reset_state(True)
-    accelerator = build_accelerator(parse("--config", f"recipes/study/{recipe}.yaml", "--dry_run"))
+    accelerator = build_accelerator(parse("--config", f"study/recipes/{recipe}.yaml", "--dry_run"))
     assert accelerator.ddp_handler.find_unused_parameters is unused
     AcceleratorState._reset_state(True)

@@ -135,7 +135,7 @@ def test_the_twelve_recipe_cards_are_up_to_date_and_sourced(project_root):
     sources = yaml.safe_load((cards / "sources.yaml").read_text())
     assert len(sources["recipes"]) == 12 == len(list(cards.glob("*.md")))
     for name in sources["recipes"]:
-        text, ledger = recipe_card(name, project_root / "recipes", cards, sources)
+        text, ledger = recipe_card(name, project_root / "musicssl" / "recipes", cards, sources)
         assert (cards / f"{name}.md").read_text() == text, f"{name}: run `musicssl card --recipes recipes`"
         assert ledger.unsupported(text) == [] and "Not trained here" in text
     # What the reference sheet marks as remembered, not read, must not come back as a published score.

@@ -38,8 +38,8 @@ def noise(tmp_path_factory) -> Path:
 
 def launch(project_root: Path, noise: Path, output_dir: Path) -> subprocess.Popen:
     command = [
-        sys.executable, "-m", "accelerate.commands.launch", "--config_file", "recipes/accelerate/cpu.yaml",
-        "--main_process_port", "0", "run_pretraining.py", "--config", "recipes/musichubert_tiny.yaml", *SMALL,
+        sys.executable, "-m", "accelerate.commands.launch", "--config_file", "musicssl/recipes/accelerate/cpu.yaml",
+        "--main_process_port", "0", "run_pretraining.py", "--config", "musichubert_tiny", *SMALL,
         "--train_data", noise, "--output_dir", output_dir,
     ]  # fmt: skip
     return subprocess.Popen(
@@ -105,7 +105,7 @@ def test_two_processes_killed_twice_equal_two_left_alone(project_root, noise, tm
 def test_wrong_input_is_one_line_and_status_2(project_root, tmp_path):
     """Through the real entry point: no traceback, the flag and the fix."""
     result = subprocess.run(
-        [sys.executable, "run_pretraining.py", "--config", "recipes/music2vec_tiny.yaml", "--train_data",
+        [sys.executable, "run_pretraining.py", "--config", "music2vec_tiny", "--train_data",
          str(tmp_path / "nowhere"), "--output_dir", str(tmp_path / "run")],
         cwd=project_root, capture_output=True, text=True,
     )  # fmt: skip

@@ -78,10 +78,10 @@ def music(tmp_path_factory):
 def tiny_recipes(tmp_path, monkeypatch):
     """The study with a two-layer network instead of its own."""
     recipes = tmp_path / "recipes"
-    (recipes / "study").mkdir(parents=True)
+    recipes.mkdir()
     (recipes / "musichubert_small.yaml").write_text(TINY.replace("FEATURE", "cqt84"))
-    (recipes / "study" / "musichubert.yaml").write_text(TINY.replace("FEATURE", "mfcc39"))
-    (recipes / "study" / "musichubert_k400.yaml").write_text("extends: musichubert.yaml\nnum_clusters: [6]\n")
+    (recipes / "musichubert.yaml").write_text(TINY.replace("FEATURE", "mfcc39"))
+    (recipes / "musichubert_k400.yaml").write_text("extends: musichubert.yaml\nnum_clusters: [6]\n")
     monkeypatch.setattr(plan, "RECIPES", recipes)
 
 

@@ -1,4 +1,4 @@
-"""Recipes: YAML files of flags, in which `extends: other.yaml` names the recipe that this one changes."""
+"""Recipes: YAML files of flags, in which `extends: NAME` or `extends: FILE` names the recipe that this one changes."""
 
 import dataclasses
 import difflib
@@ -11,6 +11,7 @@ import yaml
 
 from musicssl.errors import UserError
 from musicssl.pretraining.config.arguments import Arguments
+from musicssl.recipes import find_recipe
 
 KEYS = tuple(entry.name for entry in dataclasses.fields(Arguments))
 
@@ -21,16 +22,13 @@ def load_recipe(path: str | Path) -> dict[str, Any]:
     Raises:
         UserError: the file is missing, is no mapping, extends itself, or has an unknown key.
     """
-    return _load(Path(path), ())
+    return _load(find_recipe(path), ())
 
 
 def _load(path: Path, extended_by: tuple[Path, ...]) -> dict[str, Any]:
     if path in extended_by:
         chain = " -> ".join(str(one) for one in (*extended_by, path))
         raise UserError(f"{path}: the recipe extends itself ({chain}); remove one 'extends'")
-    if not path.is_file():
-        near = ", ".join(sorted(entry.name for entry in path.parent.glob("*.yaml"))) or "no recipes there"
-        raise UserError(f"--config: no recipe at {path}; in {path.parent}: {near}")
     try:
         own = yaml.safe_load(path.read_text()) or {}
     except yaml.YAMLError as error:
@@ -44,9 +42,17 @@ def _load(path: Path, extended_by: tuple[Path, ...]) -> dict[str, Any]:
     own.setdefault("recipe_name", path.stem)
     if base_name is None:
         return own
-    base = _load(path.parent / base_name, (*extended_by, path))
+    base = _load(_base_of(path, base_name), (*extended_by, path))
     merged_config = {**(base.get("model_config") or {}), **(own.get("model_config") or {})}
     return {**base, **own, **({"model_config": merged_config} if merged_config else {})}
+
+
+def _base_of(path: Path, base_name: str) -> Path:
+    """The recipe that the one at `path` extends: a file beside it, or one of the package's."""
+    try:
+        return find_recipe(base_name, path.parent)
+    except UserError as error:
+        raise UserError(f"{path}: extends: {str(error).removeprefix('--config: ')}") from error
 
 
 def suggestion(key: str) -> str:
