@@ -21,7 +21,7 @@ from transformers import (
 
 import music2vec
 import musichubert
-from musicssl.publish.tree import FAMILIES
+from musicssl.families import FAMILIES
 
 TINY = {
     "conv_dim": [16] * 7,

@@ -15,8 +15,8 @@ from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, Wav2Vec2
 from musicssl.convert.fairseq import load_fairseq_weights
 from musicssl.convert.fairseq_config import architecture, normalizes, reference_settings, to_fairseq
 from musicssl.convert.safe_pickle import read_checkpoint, state_dict_of
-from musicssl.errors import UserError
-from musicssl.publish.tree import (
+from musicssl.errors import UserError, first_line
+from musicssl.families import (
     FAMILIES,
     Family,
     check_model_directory,
@@ -24,9 +24,8 @@ from musicssl.publish.tree import (
     feature_extractor_of,
     has_stock_form,
     load_whole,
-    save_for_hub,
-    save_stock,
 )
+from musicssl.model_files import save_for_hub, save_stock
 
 STOCK = {family.stock_config.model_type: (name, family) for name, family in FAMILIES.items()}
 TARGETS = ("ours", "stock", "fairseq")
@@ -80,7 +79,7 @@ def _config(source: str | Path) -> PreTrainedConfig:
     try:
         return AutoConfig.from_pretrained(source)
     except (OSError, ValueError) as error:
-        raise UserError(f"{source}: {str(error).strip().splitlines()[0]}") from None
+        raise UserError(f"{source}: {first_line(error)}") from None
 
 
 def _family(config: PreTrainedConfig) -> Family:

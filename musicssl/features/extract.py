@@ -15,10 +15,10 @@ from transformers import AutoFeatureExtractor, PreTrainedModel
 
 from musicssl.audio.decode import AUDIO_EXTENSIONS, AudioFile, BadAudio
 from musicssl.errors import UserError
+from musicssl.families import FAMILIES, check_model_directory, feature_extractor_for
 from musicssl.features.feature_files import DTYPES, frame_writer, read_settings
 from musicssl.features.windows import WindowedEncoder
 from musicssl.probing.encoders.huggingface import HuggingFaceEncoder, load_encoder
-from musicssl.publish.tree import FAMILIES, check_model_directory, feature_extractor_for
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,7 +22,7 @@ from musicssl.convert.convert import convert, load_any
 from musicssl.convert.fairseq_config import to_fairseq
 from musicssl.convert.safe_pickle import Inert, read_checkpoint
 from musicssl.errors import UserError
-from musicssl.publish.tree import save_for_hub
+from musicssl.model_files import save_for_hub
 
 FAMILIES = ["music2vec", "musichubert"]
 WAVEFORM = torch.sin(torch.arange(6000) ** 1.2 / 30)[None]

@@ -10,7 +10,7 @@ from musicssl.cli import main
 from musicssl.errors import UserError
 from musicssl.features.export import export_onnx, largest_difference
 from musicssl.features.extract import open_encoder
-from musicssl.publish.tree import save_for_hub
+from musicssl.model_files import save_for_hub
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from musicssl.cli import main
 from musicssl.errors import UserError
 from musicssl.features.extract import ExtractSettings, extract_to_file, open_encoder
 from musicssl.features.windows import WindowedEncoder, plan_windows
-from musicssl.publish.tree import save_for_hub
+from musicssl.model_files import save_for_hub
 
 FAMILIES = ["music2vec", "musichubert"]
 RATE = 16_000

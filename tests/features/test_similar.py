@@ -12,7 +12,7 @@ from musicssl.cli import main
 from musicssl.errors import UserError
 from musicssl.features.extract import ExtractSettings, open_encoder
 from musicssl.features.similar import find_similar, nearest
-from musicssl.publish.tree import save_for_hub
+from musicssl.model_files import save_for_hub
 
 RATE = 16_000
 

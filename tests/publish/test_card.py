@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from musicssl.cli import main
 from musicssl.errors import UserError
+from musicssl.model_files import save_for_hub
 from musicssl.publish.card import write_card
 from musicssl.publish.card_text import SUMMARIES
 from musicssl.publish.provenance import Ledger, unsupported_numbers
 from musicssl.publish.recipe_cards import recipe_card
-from musicssl.publish.tree import assemble, save_for_hub
+from musicssl.publish.tree import assemble
 
 RESULTS = {
     "model": "runs/tiny",
@@ -125,7 +126,7 @@ def test_assembling_a_run_gives_the_published_tree(run, tmp_path):
         "README.md", "card_numbers.json", "config.json", "configuration_music2vec.py", "environment.json",
         "feature_extraction_music2vec.py", "layers.png", "metrics.jsonl", "model.safetensors",
         "modeling_music2vec.py", "preprocessor_config.json", "recipe.yaml", "results.json", "stock/config.json",
-        "stock/model.safetensors", "stock/preprocessor_config.json", "training.png", "visible_frames.py",
+        "stock/model.safetensors", "stock/preprocessor_config.json", "training.png",
     ]  # fmt: skip
 
 

@@ -23,8 +23,9 @@ from music2vec import Music2VecForPreTraining, Music2VecForSequenceClassificatio
 from musichubert import MusicHubertConfig, MusicHubertForPreTraining
 from musicssl.convert.convert import convert
 from musicssl.errors import UserError
+from musicssl.families import check_model_directory, feature_extractor_for
+from musicssl.model_files import save_for_hub
 from musicssl.publish.card import write_card
-from musicssl.publish.tree import check_model_directory, feature_extractor_for, save_for_hub
 
 FAMILIES = ["music2vec", "musichubert"]
 WAVEFORM = torch.sin(torch.arange(8000) ** 1.2 / 30)[None]
