@@ -3,8 +3,8 @@
     python benchmarks/options.py [--sizes tiny base] [--clips 4] [--repeats 3] [--threads N] [--quick] [--out FILE]
 
 `masks_per_clip` draws several masks of a crop; its steps are longer but hold more predictions, so what counts is
-`masked frames a second`. `drop_masked_frames` computes the student's visible frames only. `front_end_features` has
-spectra in the place of the convolutions. Quality is measured by the study (docs/study.md).
+`masked frames a second`. `front_end_features` has spectra in the place of the convolutions. Quality is measured by the
+study (docs/study.md).
 """
 
 from collections.abc import Callable
@@ -20,7 +20,6 @@ OPTIONS = {
     "music2vec": ("music2vec", {}, 1),
     "music2vec, masks_per_clip 2": ("music2vec", {}, 2),
     "music2vec, masks_per_clip 4": ("music2vec", {}, 4),
-    "music2vec, drop_masked_frames": ("music2vec", {"drop_masked_frames": True}, 1),
     "musichubert": ("musichubert", {}, 1),
     "musichubert, front_end_features logmel229": ("musichubert", {"front_end_features": ["logmel229"]}, 1),
 }

@@ -14,9 +14,6 @@ class Music2VecConfig(Data2VecAudioConfig):
         ema_decay: the teacher's decay at update 0; it rises linearly to `ema_end_decay`.
         ema_end_decay: the decay from update `ema_anneal_end_step` on.
         ema_anneal_end_step: updates over which the decay rises.
-        drop_masked_frames: the student computes visible frames only and a decoder fills the gaps (data2vec 2.0's
-            idea; not in the reference).
-        decoder_layers, decoder_dim, decoder_kernel, decoder_groups: of that decoder.
         loss_scale: factor of the summed squared error of a frame; None is 1 / sqrt(hidden_size).
         sampling_rate: of the waveforms the model was trained on, in Hz.
     """
@@ -31,15 +28,18 @@ class Music2VecConfig(Data2VecAudioConfig):
     ema_decay: float = 0.999
     ema_end_decay: float = 0.9999
     ema_anneal_end_step: int = 30_000
-    drop_masked_frames: bool = False
-    decoder_layers: int = 4
-    decoder_dim: int = 384
-    decoder_kernel: int = 7
-    decoder_groups: int = 16
     loss_scale: float | None = None
     sampling_rate: int = 16_000
 
     def __post_init__(self, **kwargs):
+        # Version 0.1.0 wrote these into every config.json.
+        if kwargs.pop("drop_masked_frames", False):
+            raise ValueError(
+                "drop_masked_frames is true, which this version does not support: load the model with version 0.1.0 of"
+                " music2vec-musichubert"
+            )
+        for name in ("decoder_layers", "decoder_dim", "decoder_kernel", "decoder_groups"):
+            kwargs.pop(name, None)
         super().__post_init__(**kwargs)
         if not 1 <= self.average_top_k_layers <= self.num_hidden_layers:
             raise ValueError(

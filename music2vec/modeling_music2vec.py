@@ -21,7 +21,6 @@ from transformers.utils.generic import can_return_tuple
 from transformers.utils.output_capturing import capture_outputs
 
 from .configuration_music2vec import Music2VecConfig
-from .visible_frames import GapDecoder, gather_frames, visible_index
 
 
 @dataclass
@@ -51,7 +50,7 @@ class Music2VecPreTrainedModel(Data2VecAudioPreTrainedModel):
     config_class = Music2VecConfig
     config: Music2VecConfig
     # An encoder loads from a pre-training checkpoint without a warning about the parts it has no use for.
-    _keys_to_ignore_on_load_unexpected = [r"^teacher\.", r"^final_proj\.", r"^decoder\."]
+    _keys_to_ignore_on_load_unexpected = [r"^teacher\.", r"^final_proj\."]
 
     @torch.no_grad()
     def _init_weights(self, module):
@@ -84,18 +83,6 @@ class Music2VecModel(Music2VecPreTrainedModel, Data2VecAudioModel):
         hidden_states = self._mask_hidden_states(hidden_states, mask_time_indices)
         return BaseModelOutput(last_hidden_state=self.encoder(hidden_states, **kwargs).last_hidden_state)
 
-    @capture_outputs(tie_last_hidden_states=False)
-    def encode_visible(self, projected: torch.Tensor, mask_time_indices: torch.Tensor, index: torch.Tensor, **kwargs):
-        """As `encode`, of the frames at `index` (B, V) alone; positional convolutions see zeros where masked."""
-        encoder = self.encoder
-        hidden_states = self.feature_projection.dropout(projected).masked_fill(mask_time_indices[..., None], 0.0)
-        hidden_states = encoder.dropout(encoder.layer_norm(hidden_states + encoder.pos_conv_embed(hidden_states)))
-        hidden_states = gather_frames(hidden_states, index)
-        for layer in encoder.layers:
-            if not (self.training and torch.rand([]) < self.config.layerdrop):
-                hidden_states = layer(hidden_states, attention_mask=None, **kwargs)
-        return BaseModelOutput(last_hidden_state=hidden_states)
-
     def _mask_hidden_states(self, hidden_states, mask_time_indices=None, attention_mask=None):
         if mask_time_indices is None:
             return super()._mask_hidden_states(hidden_states, attention_mask=attention_mask)
@@ -112,13 +99,7 @@ class Music2VecForPreTraining(Music2VecPreTrainedModel):
     def __init__(self, config: Music2VecConfig):
         super().__init__(config)
         self.data2vec_audio = Music2VecModel(config)
-        self.decoder = None
-        if config.drop_masked_frames:
-            self.decoder = GapDecoder(
-                config.hidden_size, config.decoder_dim, config.decoder_layers, config.decoder_kernel,
-                config.decoder_groups,
-            )  # fmt: skip
-        self.final_proj = nn.Linear(config.decoder_dim if self.decoder else config.hidden_size, config.hidden_size)
+        self.final_proj = nn.Linear(config.hidden_size, config.hidden_size)
         self.teacher = Data2VecAudioEncoder(config).requires_grad_(False)
         self.post_init()
         self.teacher.eval()
@@ -146,8 +127,9 @@ class Music2VecForPreTraining(Music2VecPreTrainedModel):
 
         projected = self.data2vec_audio.project(input_values)
         masks_per_clip = len(mask_time_indices) // len(input_values)
-        student, frames = self._student(projected.repeat_interleave(masks_per_clip, 0), mask_time_indices, **kwargs)
-        prediction = self.final_proj(frames.flatten(0, 1).index_select(0, masked)).float()
+        repeated = projected.repeat_interleave(masks_per_clip, 0)
+        student = self.data2vec_audio.encode(repeated, mask_time_indices, **kwargs)
+        prediction = self.final_proj(student.last_hidden_state.flatten(0, 1).index_select(0, masked)).float()
         target = self.targets(projected).repeat_interleave(masks_per_clip, 0).flatten(0, 1).index_select(0, masked)
 
         scale = self.config.loss_scale
@@ -164,15 +146,6 @@ class Music2VecForPreTraining(Music2VecPreTrainedModel):
             hidden_states=student.hidden_states,
             attentions=student.attentions,
         )
-
-    def _student(self, projected: torch.Tensor, mask: torch.Tensor, **kwargs):
-        """The student's output, and its frames (B, T, .) that the regression starts from."""
-        if self.decoder is None:
-            student = self.data2vec_audio.encode(projected, mask, **kwargs)
-            return student, student.last_hidden_state
-        index = visible_index(mask)
-        student = self.data2vec_audio.encode_visible(projected, mask, index, **kwargs)
-        return student, self.decoder(student.last_hidden_state, index, mask.shape[1])
 
     @torch.no_grad()
     def targets(self, projected: torch.Tensor) -> torch.Tensor:

@@ -22,7 +22,7 @@ from musicssl.recipes import find_recipe
 
 RECIPES = Path(__file__).resolve().parent / "recipes"
 MUSIC2VEC = ("music2vec", *(f"music2vec_{change}" for change in (
-    "prob50", "prob80", "span5", "span15", "target4", "crop2s", "updates4k", "masks4", "dropped",
+    "prob50", "prob80", "span5", "span15", "target4", "crop2s", "updates4k", "masks4",
 )))  # fmt: skip
 MUSICHUBERT = ("musichubert", "musichubert_mfcc60", "musichubert_k400", "musichubert_iter2")
 MEL = "musichubert_mel"

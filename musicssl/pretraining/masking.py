@@ -6,11 +6,6 @@ Shapes: B clips, T frames.
 import torch
 
 
-def expected_masked_share(probability: float, span: int) -> float:
-    """About the share of frames under spans that start at random and overlap, before counts are made equal."""
-    return 1 - (1 - probability / span) ** span
-
-
 def span_mask(
     batch: int,
     frames: int,

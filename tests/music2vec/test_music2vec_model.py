@@ -1,5 +1,6 @@
 """music2vec: its teacher, its targets and its loss."""
 
+import json
 import math
 
 import pytest
@@ -7,6 +8,8 @@ import torch
 from torch import nn
 
 from music2vec import Music2VecConfig, Music2VecForPreTraining
+from musicssl.errors import UserError
+from musicssl.families import load_whole
 
 BATCH, SAMPLES, FRAMES = 2, 8000, 24
 
@@ -131,3 +134,46 @@ def test_heads_and_positional_convolutions_start_as_pytorchs():
         bound = 1 / math.sqrt(fan_in)
         for values in (layer.weight, layer.bias):
             assert values.abs().max() <= bound and values.std().item() == pytest.approx(bound / 3**0.5, rel=0.2)
+
+
+def test_masks_of_a_clip_share_its_teacher():
+    """R masks of a clip cost one pass of the teacher and give the loss of the clip repeated R times."""
+    model = make_model(hidden_dropout=0.0, attention_dropout=0.0, layerdrop=0.0).eval()
+    waveforms, mask = torch.randn(BATCH, SAMPLES), torch.zeros(BATCH, FRAMES, dtype=torch.bool)
+    mask[0, 2:12] = mask[1, 9:19] = True
+    masks = torch.stack([mask, mask.flip(1)], dim=1).flatten(0, 1)  # both masks of a clip in turn
+    passes = []
+    model.teacher.layers[0].register_forward_hook(lambda module, args, output: passes.append(len(output)))
+    model.teacher.layers[0].feed_forward.register_forward_hook(lambda module, args, output: passes.append(len(output)))
+    torch.manual_seed(1)
+    together = model(waveforms, masks)
+    assert passes == [BATCH]
+    torch.manual_seed(1)
+    repeated = model(waveforms.repeat_interleave(2, dim=0), masks)
+    assert together.num_masked_frames == repeated.num_masked_frames == 40
+    torch.testing.assert_close(together.loss, repeated.loss)
+
+
+SETTINGS_OF_VERSION_0_1 = {
+    "drop_masked_frames": False, "decoder_layers": 4, "decoder_dim": 384, "decoder_kernel": 7, "decoder_groups": 16,
+}  # fmt: skip
+
+
+def write_config(folder, **settings) -> None:
+    make_model().save_pretrained(folder)
+    content = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**content, **settings}))
+
+
+def test_a_checkpoint_of_version_0_1_loads_and_its_old_settings_are_gone(tmp_path):
+    write_config(tmp_path, **SETTINGS_OF_VERSION_0_1)
+    model, loading = Music2VecForPreTraining.from_pretrained(tmp_path, output_loading_info=True)
+    assert not any(loading.values())
+    assert not SETTINGS_OF_VERSION_0_1.keys() & model.config.to_dict().keys()
+
+
+def test_a_checkpoint_that_dropped_masked_frames_is_refused_in_one_line(tmp_path):
+    write_config(tmp_path, **SETTINGS_OF_VERSION_0_1 | {"drop_masked_frames": True})
+    with pytest.raises(UserError, match="drop_masked_frames.*version 0.1.0") as caught:
+        load_whole(tmp_path)
+    assert "\n" not in str(caught.value) and "config.json" in str(caught.value)

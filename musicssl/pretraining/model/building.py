@@ -49,9 +49,8 @@ def build_accelerator(arguments: Arguments) -> Accelerator:
         cuda_backends.enable_mem_efficient_sdp(arguments.sdpa_backend == "efficient")
         cuda_backends.enable_cudnn_sdp(arguments.sdpa_backend == "cudnn")
         cuda_backends.enable_math_sdp(arguments.sdpa_backend == "math")
-    # Dropped layers leave parameters without a gradient on some processes, dropped frames the mask's embedding on all.
-    config = build_config(arguments)
-    has_unused = config.layerdrop > 0 or getattr(config, "drop_masked_frames", False)
+    # Dropped layers leave parameters without a gradient on some processes.
+    has_unused = build_config(arguments).layerdrop > 0
     data_parallel = DistributedDataParallelKwargs(find_unused_parameters=has_unused, gradient_as_bucket_view=True)
     waiting = InitProcessGroupKwargs(timeout=PROCESS_TIMEOUT)
     return Accelerator(
@@ -98,8 +97,6 @@ def build_config(arguments: Arguments, label_settings: dict[str, Any] | None = N
         config = config_class(**settings, apply_spec_augment=False)
     except Exception as error:  # the strict configuration classes raise errors of their own
         raise UserError(f"--model_config: {' '.join(str(error).split())}") from error
-    if getattr(config, "drop_masked_frames", False) and not arguments.equal_mask_counts:
-        raise UserError("--model_config drop_masked_frames=true needs --equal_mask_counts true: rectangular batches")
     has_convolutions = not getattr(config, "front_end_features", None)
     if arguments.data_dependent_init and has_convolutions and config.feat_extract_norm != "layer":
         raise UserError("--data_dependent_init fits layer norms: add --model_config feat_extract_norm=layer")

@@ -11,7 +11,6 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from musicssl.pretraining.config.arguments import Arguments
 from musicssl.pretraining.frames import frames_per_crop
-from musicssl.pretraining.masking import expected_masked_share
 
 BYTES_FP32 = 4
 # Per trainable parameter: weight, gradient and two AdamW moments, all fp32.
@@ -30,17 +29,14 @@ class UpdateCost:
     training_flops: float
 
 
-def crop_cost(
-    config: PreTrainedConfig, num_samples: int, masks_per_clip: int = 1, visible_share: float = 1.0
-) -> UpdateCost:
+def crop_cost(config: PreTrainedConfig, num_samples: int, masks_per_clip: int = 1) -> UpdateCost:
     """Cost of one crop through the encoder: forward, and a training step of it.
 
     A backward pass is twice the forward pass, less the gradient of the waveform that nobody needs; music2vec adds
-    the teacher's transformer. Heads and decoders are left out (below 0.3% in the reference's models).
+    the teacher's transformer. Heads are left out (below 0.3% in the reference's models).
 
     Args:
         masks_per_clip: how often the student's transformer runs on the crop.
-        visible_share: share of the frames that the student's layers compute, when masked ones are dropped.
     """
     lengths = frames_per_crop(config, num_samples)
     frames, width, layers = lengths[-1], config.hidden_size, config.num_hidden_layers
@@ -60,18 +56,14 @@ def crop_cost(
     attention = layers * 4 * width * frames**2
     transformer = position + linear + attention
     front_end = sum(convolutions) + projection
-    student = position + visible_share * linear + visible_share**2 * attention
     teacher = transformer if is_data2vec else 0
-    training = 3 * (front_end + masks_per_clip * student) - convolutions[0] + teacher
+    training = 3 * (front_end + masks_per_clip * transformer) - convolutions[0] + teacher
     return UpdateCost(front_end + transformer, training)
 
 
 def training_cost(config: PreTrainedConfig, num_samples: int, arguments: Arguments) -> float:
     """Floating point operations of a training step of one crop, by a run's masks."""
-    visible_share = 1.0
-    if getattr(config, "drop_masked_frames", False):
-        visible_share -= expected_masked_share(arguments.mask_probability, arguments.mask_span)
-    return crop_cost(config, num_samples, arguments.masks_per_clip, visible_share).training_flops
+    return crop_cost(config, num_samples, arguments.masks_per_clip).training_flops
 
 
 def count_parameters(model: PreTrainedModel) -> dict[str, int]:
