@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from musicssl.audio.decode import AUDIO_EXTENSIONS, audio_info, load_audio
+from musicssl.audio.decode import audio_info, load_audio
+from musicssl.audio.walk import audio_files
 from musicssl.audio.write import write_audio
 from musicssl.demo.archives import ARCHIVES
 from musicssl.demo.command import write_archives
@@ -76,11 +77,6 @@ def write_excerpt(train_data: Sequence[str], seconds: float, folder: Path) -> Pa
 def total_seconds(folder: Path) -> float:
     """Length of all audio in a folder."""
     return sum(audio_info(path).seconds for path in audio_files(folder))
-
-
-def audio_files(folder: Path) -> list[Path]:
-    """All audio below a folder, in the order of its names."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_EXTENSIONS)
 
 
 def _speakers(probe_data: Path) -> Path:

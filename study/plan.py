@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from musicssl.audio.decode import AUDIO_EXTENSIONS
+from musicssl.audio.walk import is_audio, visible_files
 from musicssl.errors import UserError
 from musicssl.pretraining.config.arguments import Arguments
 from musicssl.pretraining.config.checks import validate
@@ -185,7 +185,7 @@ def data_identity(train_data: Sequence[str]) -> str:
     facts = []
     for source in train_data:
         root = Path(source)
-        files = sorted(path for path in root.rglob("*") if path.suffix.lower() in (".parquet", *AUDIO_EXTENSIONS))
+        files = sorted(path for path in visible_files(root) if is_audio(path) or path.suffix == ".parquet")
         facts.append([[str(path.relative_to(root)), path.stat().st_size] for path in files] or source)
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 

@@ -1,20 +1,22 @@
-"""The record of audio that was left out: bad_files.jsonl, one line per clip, each clip once."""
+"""The record of the clips that were left out: bad_files.jsonl, one line per clip, each clip once."""
 
-import fcntl
 import json
 from collections.abc import Iterable
 from pathlib import Path
+
+from filelock import FileLock
 
 from musicssl.audio.decode import BadAudio
 from musicssl.errors import UserError
 
 
 class BadFiles:
-    """Clips that were left out and why; shared by all ranks that see the same file.
+    """The clips that were left out, with the reason; all ranks that see the same file share it.
 
     Args:
-        path: where to write {"path", "reason", "kind"}; None keeps the record in memory only. `kind` is "damaged",
-            or "short" for sound clips below the wanted length, which do not count against `max_bad_fraction`.
+        path: where to write rows of {"path", "reason", "kind"}; None keeps the record in memory only. `kind` is
+            "damaged", or "short" for an intact clip below the wanted length, which does not count against
+            `max_bad_fraction`.
     """
 
     def __init__(self, path: str | Path | None = None):
@@ -31,23 +33,23 @@ class BadFiles:
     def num_short(self) -> int:
         return len(self._kinds) - self.num_damaged
 
-    def record(self, clips: Iterable[tuple[BadAudio, str]]) -> None:
-        """Add (error, kind) pairs that are not on record yet."""
-        new = {error.source: (error, kind) for error, kind in clips if error.source not in self._kinds}
+    def record(self, errors: Iterable[BadAudio]) -> None:
+        """Add the clips that these errors name, unless they are on record."""
+        new = {error.source: error for error in errors if error.source not in self._kinds}
         if not new:
             return
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with open(self.path, "a+", encoding="utf-8") as stream:
+            lock = FileLock(self.path.with_name(f".{self.path.name}.lock"))
+            with lock, open(self.path, "a+", encoding="utf-8") as stream:
                 # Another rank may have met the clip in an earlier epoch.
-                fcntl.flock(stream, fcntl.LOCK_EX)
                 stream.seek(0)
                 self._kinds.update(_read(stream.read()))
-                for source, (error, kind) in new.items():
+                for source, error in new.items():
                     if source not in self._kinds:
-                        row = {"path": source, "reason": error.reason, "kind": kind}
+                        row = {"path": source, "reason": error.reason, "kind": error.kind}
                         stream.write(json.dumps(row, ensure_ascii=False) + "\n")
-        self._kinds.update({source: kind for source, (_, kind) in new.items()})
+        self._kinds.update({source: error.kind for source, error in new.items()})
 
     def check_limit(self, num_clips: int, max_bad_fraction: float) -> None:
         """Raise UserError when more than `max_bad_fraction` of `num_clips` are damaged."""
@@ -55,7 +57,7 @@ class BadFiles:
             where = "" if self.path is None else f"; the list is {self.path}"
             raise UserError(
                 f"{self.num_damaged} of {num_clips} clips are damaged, more than --max_bad_fraction "
-                f"{max_bad_fraction:g}: remove them, or allow more{where}"
+                f"{max_bad_fraction:g}: remove them, or allow a larger fraction{where}"
             )
 
 

@@ -1,6 +1,6 @@
-"""One clip in, one crop out: where it starts is a pure function of (seed, epoch, clip).
+"""One clip in, one crop out; where the crop starts is a pure function of (seed, pass, clip).
 
-N samples of a crop at the target rate.
+Shapes: N samples of a crop at the target rate.
 """
 
 import zlib
@@ -13,28 +13,34 @@ from musicssl.audio.integrity import SILENCE_PEAK, can_hold_nan, check_complete,
 from musicssl.audio.tables import Clip
 from musicssl.errors import UserError
 
-# How often a silent crop of a clip is drawn anew before the whole clip is checked.
+# How many crops of a clip are tried before the whole clip is checked, when they are silent.
 _DRAWS = 4
 
 
 class TooShort(BadAudio):
-    """A sound clip that is shorter than what was asked for."""
+    """An intact clip that is shorter than what was asked for."""
+
+    kind = "short"
 
 
 @dataclass(frozen=True)
 class StreamSettings:
     """How crops are cut and in what order they come.
 
-    crop_seconds: the length of a crop.
-    min_seconds: shorter clips are left out. HuBERT's reference leaves out clips under 2 s (32000 samples).
-    short_clips: what becomes of clips between the two: "drop", or "own_length" (whole, in batches of equal length).
-    channel_mode: "mean" of the channels, "left", or a "random" one.
-    start_multiple: crops start at multiples of this many samples; 320 aligns them with the model's frames.
-    buffer_clips: clips of parquet shards are shuffled among this many neighbours.
-    silence_peak: a clip that is nowhere louder counts as damaged (1.0 is full scale).
-    max_bad_fraction: the stream stops when more of the clips than this are damaged.
-    epochs: how often the data are passed; None is endless.
-    shuffle: False gives the order of the source.
+    Attributes:
+        seed: of all random choices.
+        sampling_rate: of the crops, in Hz.
+        crop_seconds: the length of a crop.
+        min_seconds: shorter clips are left out. HuBERT's reference leaves out clips under 2 s (32000 samples).
+        short_clips: what is done with clips between `min_seconds` and `crop_seconds`: "drop", or "own_length" (the
+            whole clip, in batches of equal length).
+        channel_mode: "mean" of the channels, "left", or a "random" one.
+        start_multiple: crops start at multiples of this many samples; 320 aligns them with the model's frames.
+        buffer_clips: the clips of parquet shards are shuffled in a buffer of this many.
+        silence_peak: a clip without a louder sample counts as damaged (1.0 is full scale).
+        max_bad_fraction: the stream stops when more than this fraction of the clips is damaged.
+        epochs: the number of passes over the data; None is endless.
+        shuffle: False keeps the order of the source.
     """
 
     seed: int = 0
@@ -66,7 +72,7 @@ class StreamSettings:
         }
         for field, is_valid in checks.items():
             if not is_valid:
-                raise UserError(f"{field}: {getattr(self, field)!r} cannot be used")
+                raise UserError(f"{field}: {getattr(self, field)!r} is out of range")
 
     @property
     def crop_samples(self) -> int:
@@ -83,17 +89,16 @@ class Crop:
 
 
 def read_crop(clip: Clip, settings: StreamSettings, pass_number: int) -> Crop:
-    """Cut the crop that (seed, pass, clip) decides.
+    """Cut the crop that (seed, pass, clip) determines.
 
-    A crop of silence from a clip that sounds elsewhere is drawn again, a few times, as is one that reaches past the
-    true end of an mp3.
+    A silent crop, or one that reaches past the true end of an mp3, is drawn again up to three times.
 
     Raises:
-        TooShort: the clip is shorter than min_seconds, or than the crop and such clips are dropped.
-        BadAudio: it cannot be read, is cut off, holds NaN or infinite samples, or is silent throughout.
+        TooShort: the clip is shorter than `min_seconds`, or shorter than the crop when such clips are dropped.
+        BadAudio: the clip cannot be read, is cut off, holds NaN or infinite samples, or is silent throughout.
     """
     with AudioFile(clip.audio, clip.name) as file:
-        check_complete(file, clip.audio)
+        check_complete(file)
         if can_hold_nan(file):
             check_whole(file, settings.silence_peak)
         generator = np.random.default_rng((settings.seed, pass_number, zlib.crc32(clip.clip_id.encode())))
@@ -109,7 +114,7 @@ def read_crop(clip: Clip, settings: StreamSettings, pass_number: int) -> Crop:
                 return Crop(clip, waveform, start)
         check_whole(file, settings.silence_peak)
         if len(waveform) < length:
-            raise BadAudio(clip.name, "truncated: its end moves while it is read")
+            raise BadAudio(clip.name, "truncated: the audio ends before the length in its header")
         return Crop(clip, waveform, start)
 
 

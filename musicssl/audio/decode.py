@@ -3,7 +3,7 @@
 N samples of a crop at the target rate; everything returned is float32 of shape (N,).
 
 A crop is *seek-read*: only its own samples (and 40 ms on each side for the resampler) are decoded. The
-decoder is libsndfile (wav, flac, ogg, opus, mp3, aiff), the resampler soxr; neither needs FFmpeg.
+decoder is libsndfile (wav, flac, ogg, opus, mp3, aiff, au), the resampler soxr; neither needs FFmpeg.
 """
 
 import io
@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 import soxr
 
-AUDIO_EXTENSIONS = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".aifc"})
+AUDIO_EXTENSIONS = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".aifc", ".au"})
 CHANNEL_MODES = ("mean", "left", "random")
 
 # Half the length of soxr's filter is below 10 ms at 16 kHz; with 40 ms a crop equals the slice of the whole
@@ -28,7 +28,9 @@ _MP3_LOOK_BACK_SECONDS = 5.0  # a seek past the end of the data gives nothing, n
 
 
 class BadAudio(Exception):
-    """Audio that cannot be used; `source` names it and `reason` says why."""
+    """Audio that cannot be used; `source` names it, `reason` says why, and `kind` is what the record calls it."""
+
+    kind = "damaged"
 
     def __init__(self, source: str, reason: str):
         super().__init__(f"{source}: {reason}")
@@ -58,15 +60,16 @@ class AudioFile:
     """An open audio file (a path, or the bytes of a file) from which crops are read.
 
     Args:
-        source: path or encoded bytes.
-        name: what to call it in errors; the path, or "<bytes>", by default.
+        source: a path, or the bytes of an encoded file.
+        name: its name in errors; by default the path, or "<bytes>".
 
     Raises:
-        BadAudio: when it is missing, empty, not audio, or has no channels or no samples.
+        BadAudio: it is missing, empty, not audio, or has no channels or no samples.
     """
 
     def __init__(self, source: str | Path | bytes, name: str | None = None):
         in_memory = isinstance(source, (bytes, bytearray, memoryview))
+        self.source = source
         self.name = name or ("<bytes>" if in_memory else str(source))
         if in_memory and not source:
             raise BadAudio(self.name, "empty file")
@@ -95,18 +98,18 @@ class AudioFile:
 
     @property
     def header_log(self) -> str:
-        """What libsndfile noted while it read the header (sizes that do not match, for example)."""
+        """The notes of libsndfile on the header: sizes that do not match, for example."""
         return self._file.extra_info
 
     def num_samples(self, sampling_rate: int) -> int:
-        """The length of the whole clip at `sampling_rate`."""
+        """The length of the whole clip at `sampling_rate` (Hz)."""
         return int(self.info.frames * sampling_rate / self.info.sampling_rate + 0.5)
 
     def find_end(self) -> None:
-        """Correct `info` before anything relies on its length: headers of mp3 files may promise more than there is.
+        """Correct the length in `info` before anything relies on it: the header of an mp3 may promise too much.
 
         Raises:
-            BadAudio: when the data end long before the header says.
+            BadAudio: the data end long before the length in the header.
         """
         if self.info.format == "MP3":
             start = max(0, self.info.frames - int(_MP3_LOOK_BACK_SECONDS * self.info.sampling_rate))
@@ -115,10 +118,10 @@ class AudioFile:
     def read_frames(self, start: int, frames: int) -> np.ndarray:
         """Decode `frames` frames from frame `start`, all channels, at the file's own rate: (frames, channels).
 
-        Where an mp3 ends a little before the length in its header, fewer frames come and `info` is corrected.
+        Where an mp3 ends a little before the length in its header, fewer frames are returned and `info` is corrected.
 
         Raises:
-            BadAudio: when the data end before or cannot be decoded.
+            BadAudio: the data end too early or cannot be decoded.
         """
         try:
             self._file.seek(start)
@@ -134,7 +137,7 @@ class AudioFile:
         return samples
 
     def blocks(self):
-        """Decode the whole file in blocks of (frames, channels): long files cost no more memory than short."""
+        """Decode the whole file in blocks (frames, channels): a long file needs no more memory than a short one."""
         for start in range(0, self.info.frames, _BLOCK_FRAMES):
             if start < self.info.frames:  # the end of an mp3 may have moved
                 yield self.read_frames(start, min(_BLOCK_FRAMES, self.info.frames - start))
@@ -142,7 +145,7 @@ class AudioFile:
     def read(
         self, start: int, length: int, sampling_rate: int, channel_mode: str = "mean", channel_draw: int = 0
     ) -> np.ndarray:
-        """Decode samples [start, start + length) of the clip as heard at `sampling_rate`, mono: (length,).
+        """Decode samples [start, start + length) of the clip at `sampling_rate`, mono: (length,).
 
         Only this part is decoded. It equals the slice of the whole clip decoded, mixed down and resampled:
         bit for bit where the rates are equal, to float32 rounding where they differ.
@@ -151,7 +154,7 @@ class AudioFile:
             channel_mode: "mean" of the channels, "left", or "random": channel `channel_draw` modulo their number.
 
         Raises:
-            BadAudio: when the data end early or cannot be decoded.
+            BadAudio: the data end too early or cannot be decoded.
         """
         own_rate = self.info.sampling_rate
         if own_rate == sampling_rate:
@@ -181,14 +184,14 @@ def mix_down(samples: np.ndarray, channel_mode: str = "mean", channel_draw: int 
         return np.ascontiguousarray(samples[:, 0])
     if channel_mode == "random":
         return np.ascontiguousarray(samples[:, channel_draw % channels])
-    raise ValueError(f"channel_mode {channel_mode!r} is none of {', '.join(CHANNEL_MODES)}")
+    raise ValueError(f"unknown channel_mode {channel_mode!r}; available: {', '.join(CHANNEL_MODES)}")
 
 
 def audio_info(source: str | Path | bytes) -> AudioInfo:
-    """Length, rate, channels and format from the header alone.
+    """Length, rate, channels and format, from the header alone.
 
     Raises:
-        BadAudio: when it is not readable as audio.
+        BadAudio: it is not readable as audio.
     """
     with AudioFile(source) as file:
         return file.info
@@ -207,7 +210,7 @@ def load_audio(
     A part that reaches past the end of the clip is shortened, never padded.
 
     Raises:
-        BadAudio: when the audio cannot be read, or starts after its end.
+        BadAudio: the audio cannot be read, or `start_seconds` is after its end.
     """
     with AudioFile(source) as file:
         total = file.num_samples(sampling_rate)

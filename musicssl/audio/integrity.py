@@ -1,7 +1,7 @@
 """Tell damaged audio from usable audio: cut-off containers, NaN and infinite samples, silence.
 
-libsndfile opens a file that was cut off in the middle and reports what is left of it, so truncation has to be
-looked for: in its header log (wav, aiff, ogg), in the Xing header (mp3), at the last frames (flac).
+libsndfile opens a file that was cut off and reports what is left of it, so truncation has to be looked for: in its
+header log (wav, aiff, au, ogg), in the Xing header (mp3), at the last frames (flac).
 """
 
 import re
@@ -15,25 +15,25 @@ from musicssl.audio.decode import AudioFile, BadAudio
 # -80 dBFS: below the noise floor of 16-bit recordings, above the dither of a digital silence.
 SILENCE_PEAK = 1e-4
 
-_DATA_CHUNK = re.compile(r"^ ?(?:data|SSND)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
+_DATA_CHUNK = re.compile(r"^ *(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
 _HEAD_BYTES = 4096
 
 
-def check_complete(file: AudioFile, source: str | Path | bytes) -> None:
-    """Raise BadAudio when the container says that more audio belongs to it than is there.
+def check_complete(file: AudioFile) -> None:
+    """Raise BadAudio when the file holds less audio than its container declares.
 
-    Costs a look at the header, and for flac a seek to the end; nothing else is decoded.
+    This reads the header and, for flac, the last frame; nothing else is decoded.
     """
     log = file.header_log
     for declared, present in _DATA_CHUNK.findall(log):
-        # Writers that cannot seek leave the largest size there is: that is no promise.
+        # A writer that cannot seek leaves the largest possible size, which declares nothing.
         open_ended = int(declared) & 0x7FFFF000 == 0x7FFFF000
         if int(present) < int(declared) and not open_ended:
             raise BadAudio(file.name, f"truncated: {present} of {declared} bytes of audio")
     if "Last page lacks an end-of-stream bit" in log and "Junk after the last page" in log:
         raise BadAudio(file.name, "truncated: the last Ogg page is cut off")
     if file.info.format == "MP3":
-        _check_xing_size(file.name, source)
+        _check_xing_size(file)
     if file.info.format == "FLAC":
         file.read_frames(file.info.frames - 1, 1)
 
@@ -51,7 +51,7 @@ def is_silent(samples: np.ndarray, silence_peak: float = SILENCE_PEAK) -> bool:
 
 
 def check_whole(file: AudioFile, silence_peak: float = SILENCE_PEAK) -> None:
-    """Decode the whole clip in blocks; raise BadAudio for samples that are not finite, or only silence."""
+    """Decode the whole clip in blocks; raise BadAudio when a sample is not finite or all of the clip is silent."""
     silent = True
     for block in file.blocks():
         check_samples(file.name, block)
@@ -61,11 +61,12 @@ def check_whole(file: AudioFile, silence_peak: float = SILENCE_PEAK) -> None:
 
 
 def can_hold_nan(file: AudioFile) -> bool:
-    """Only files of floating-point samples can hold NaN."""
+    """Whether the samples are floating-point numbers, which alone can be NaN."""
     return file.info.subtype in ("FLOAT", "DOUBLE")
 
 
-def _check_xing_size(name: str, source: str | Path | bytes) -> None:
+def _check_xing_size(file: AudioFile) -> None:
+    source = file.source
     if isinstance(source, (str, Path)):
         size = Path(source).stat().st_size
         with open(source, "rb") as stream:
@@ -84,11 +85,11 @@ def _check_xing_size(name: str, source: str | Path | bytes) -> None:
         (declared,) = struct.unpack_from(">I", head, marker + (12 if has_frames else 8))
         present = size - audio_start
         if present < 0.99 * declared:
-            raise BadAudio(name, f"truncated: {present} of {declared} bytes of audio")
+            raise BadAudio(file.name, f"truncated: {present} of {declared} bytes of audio")
 
 
 def _id3_bytes(head: bytes) -> int:
-    """Length of the ID3v2 tag in front of an mp3's audio (its size is written 7 bits to the byte)."""
+    """Length in bytes of the ID3v2 tag in front of an mp3's audio; each byte of its size holds 7 bits."""
     if len(head) < 10 or head[:3] != b"ID3":
         return 0
     return 10 + sum(byte << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))

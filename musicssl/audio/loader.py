@@ -1,11 +1,11 @@
-"""Batches of crops for one rank: worker processes, a record of damaged audio, and a state that is exact.
+"""Batches of crops for one rank: worker processes, a record of damaged audio, and an exact state.
 
-B clips in a batch, N samples of a crop.
+Shapes: B clips in a batch, N samples of a crop.
 """
 
 import signal
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -19,6 +19,21 @@ from musicssl.audio.stream import CropStream, StreamReport, StreamState, Waiting
 from musicssl.errors import UserError
 
 
+@dataclass(frozen=True)
+class Workers:
+    """The processes that decode for one rank.
+
+    Attributes:
+        num_workers: how many; 0 decodes in the training process.
+        prefetch_factor: batches that each worker reads ahead.
+        pin_memory: whether batches are copied to pinned memory, where a GPU is present.
+    """
+
+    num_workers: int = 0
+    prefetch_factor: int = 4
+    pin_memory: bool = False
+
+
 class CropLoader:
     """Iterate over the batches of one rank.
 
@@ -27,16 +42,15 @@ class CropLoader:
     "epoch": int, that of the first clip}.
 
     The state counts the batches handed over, not those that workers have read ahead: after `load_state_dict` the
-    stream goes on with the very next batch, and reads again only what it had read ahead.
+    stream continues with the very next batch, and reads again only what it had read ahead.
 
     Args:
         batch_size: B of full-length crops.
-        num_workers: processes that decode; 0 decodes in this one.
-        prefetch_factor: batches each worker reads ahead.
-        bad_files: path of bad_files.jsonl; all ranks may share it.
+        rank, world_size: which of how many processes this is.
+        bad_files: the path of bad_files.jsonl, which all ranks may share; None keeps the record in memory.
 
     Raises (while iterating):
-        UserError: when more than `settings.max_bad_fraction` of the clips are damaged, or none can be used.
+        UserError: more than `settings.max_bad_fraction` of the clips are damaged, or no clip can be used.
     """
 
     def __init__(
@@ -46,9 +60,7 @@ class CropLoader:
         batch_size: int,
         rank: int = 0,
         world_size: int = 1,
-        num_workers: int = 0,
-        prefetch_factor: int = 4,
-        pin_memory: bool = False,
+        workers: Workers = Workers(),  # noqa: B008
         bad_files: str | Path | None = None,
     ):
         self.sources = list(sources)
@@ -56,12 +68,11 @@ class CropLoader:
         self.batch_size = batch_size
         self.num_clips = sum(source.num_clips for source in self.sources)
         self.bad_files = BadFiles(bad_files)
-        self._rank, self._world_size, self._num_workers = rank, world_size, num_workers
-        self._prefetch_factor, self._pin_memory = prefetch_factor, pin_memory
+        self._rank, self._world_size, self._workers = rank, world_size, workers
         self._start_over()
 
     def _start_over(self) -> None:
-        self._states = [StreamState() for _ in range(max(1, self._num_workers))]
+        self._states = [StreamState() for _ in range(max(1, self._workers.num_workers))]
         self._next_worker = 0
 
     def __iter__(self) -> Iterator[dict]:
@@ -71,7 +82,7 @@ class CropLoader:
             worker = report.consumer - self._rank * len(self._states)
             self._states[worker] = report.state
             self._next_worker = (worker + 1) % len(self._states)
-            # A consumer's share moves by one place an epoch: after as many epochs it has met every clip.
+            # A consumer's share moves by one place an epoch: after as many epochs as there are shares it has met all.
             if report.state.fruitless_epochs > self._world_size * len(self._states):
                 self._raise_nothing_usable()
             if report.batch is not None:
@@ -80,15 +91,15 @@ class CropLoader:
 
     def _reports(self) -> Iterator[StreamReport]:
         dataset = _WorkerStreams(self)
-        if self._num_workers == 0:
+        if self._workers.num_workers == 0:
             yield from dataset
             return
         yield from DataLoader(
             dataset,
             batch_size=None,
-            num_workers=self._num_workers,
-            prefetch_factor=self._prefetch_factor,
-            pin_memory=self._pin_memory and torch.cuda.is_available(),
+            num_workers=self._workers.num_workers,
+            prefetch_factor=self._workers.prefetch_factor,
+            pin_memory=self._workers.pin_memory and torch.cuda.is_available(),
             worker_init_fn=_set_up_worker,
         )
 
@@ -102,7 +113,7 @@ class CropLoader:
         )
 
     def state_dict(self) -> dict:
-        """The position after the last batch handed over: plain numbers, strings, lists and dicts."""
+        """The position after the last batch handed over, of plain numbers, strings, lists and dicts."""
         return {
             "identity": self._identity(),
             "workers": [asdict(state) for state in self._states],
@@ -110,10 +121,10 @@ class CropLoader:
         }
 
     def load_state_dict(self, state: dict) -> None:
-        """Go on after the last batch of `state`.
+        """Continue after the last batch of `state`.
 
         Raises:
-            UserError: when the data, their order or the number of processes or workers is another than then.
+            UserError: the data, their order, the number of processes or the number of workers has changed.
         """
         for field, (then, now) in _differences(state["identity"], self._identity()).items():
             raise UserError(
@@ -127,12 +138,12 @@ class CropLoader:
         self._next_worker = state["next_worker"]
 
     def _identity(self) -> dict:
-        """All that the order of the clips depends on."""
+        """Everything that the order of the clips depends on."""
         order = ("seed", "crop_seconds", "min_seconds", "short_clips", "sampling_rate", "buffer_clips", "shuffle")
         return {
             "number of processes": self._world_size,
             "rank": self._rank,
-            "--num_workers": self._num_workers,
+            "--num_workers": self._workers.num_workers,
             "number of clips in each source": [source.num_clips for source in self.sources],
             "source weights": [source.weight for source in self.sources],
             **{f"--{name}": getattr(self.settings, name) for name in order},
@@ -140,16 +151,16 @@ class CropLoader:
 
 
 def _set_up_worker(worker: int) -> None:
-    """One thread; and a signal to the whole process group (preemption, Ctrl-C) is the training process's to handle."""
+    """Use one thread, and leave signals to the process group (preemption, Ctrl-C) to the training process."""
     use_one_thread(worker)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class _WorkerStreams(IterableDataset):
-    """Gives each DataLoader worker its consumer's stream.
+    """Gives each DataLoader worker the stream of its consumer.
 
-    The DataLoader asks its workers in turn and always begins with the first; the streams are dealt out so that the
+    The DataLoader asks its workers in turn and always starts with the first one; the streams are assigned so that the
     first worker has the stream whose turn it is.
     """
 

@@ -1,8 +1,8 @@
-"""The order of an epoch: a pure function of (seed, epoch), shared out over consumers.
+"""The order of an epoch: a pure function of (seed, epoch), divided among consumers.
 
-A consumer is one worker of one rank. Each source has an endless order of its own, pass after pass, each pass a
-permutation of its clips. An epoch takes the next part of every source's order (all of it, unless weights say
-otherwise) and every consumer a slice of that part, so each clip is seen exactly once whatever the counts.
+A consumer is one worker of one rank. Each source has an endless order of its own, pass after pass; each pass is a
+permutation of its clips. An epoch takes the next part of every source's order: one whole pass, unless the sources have
+weights. Every consumer takes a slice of that part, so that each clip is read exactly once for any number of consumers.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from musicssl.audio.crops import StreamSettings
 from musicssl.audio.sources import Source
 from musicssl.audio.tables import ClipTable
 
@@ -18,9 +19,12 @@ _PASS, _BUFFER, _MIXTURE = 1, 2, 3  # the purposes of random numbers
 
 @dataclass(frozen=True)
 class EpochPlan:
-    """What one consumer reads in one epoch, in order; arrays of equal length.
+    """What one consumer reads in one epoch, in order: arrays of equal length.
 
-    source: which source; clip: index in its table; pass_number: how often that source was passed before.
+    Attributes:
+        source: the index of the source.
+        clip: the index of the clip in the source's table.
+        pass_number: the number of complete passes over that source before.
     """
 
     source: np.ndarray
@@ -32,20 +36,15 @@ class EpochPlan:
 
 
 def plan_epoch(
-    sources: Sequence[Source],
-    seed: int,
-    epoch: int,
-    consumer: int = 0,
-    num_consumers: int = 1,
-    buffer_clips: int = 1024,
-    shuffle: bool = True,
+    sources: Sequence[Source], settings: StreamSettings, epoch: int, consumer: int = 0, num_consumers: int = 1
 ) -> EpochPlan:
-    """The clips that `consumer` of `num_consumers` reads in `epoch`.
+    """The clips that `consumer` of `num_consumers` reads in `epoch`, by the settings' seed, buffer and shuffling.
 
     Clips that are stored together stay near each other, so that each row group is read once: blocks are
     permuted over all shards, and then clips within a buffer of `buffer_clips`.
     """
-    # The remainder of the division moves on every epoch: no consumer runs ahead of the others for long.
+    seed, shuffle = settings.seed, settings.shuffle
+    # The remainder of the division goes to other consumers every epoch, so that none runs ahead for long.
     share = (consumer + epoch) % num_consumers
     labels, clips, passes = [], [], []
     for index, (source, quota) in enumerate(zip(sources, _quotas(sources), strict=True)):
@@ -57,7 +56,7 @@ def plan_epoch(
             chosen = pass_number == number
             clip[chosen] = order[offset[chosen]]
         if shuffle and source.table.block_of_clip is not None:
-            window = min(buffer_clips, source.table.buffer_limit)
+            window = min(settings.buffer_clips, source.table.buffer_limit)
             generator = np.random.default_rng((_BUFFER, seed, index, epoch, consumer))
             mixed = np.argsort(np.arange(len(clip)) // window + generator.random(len(clip)))
             clip, pass_number = clip[mixed], pass_number[mixed]
@@ -75,7 +74,7 @@ def plan_epoch(
 
 
 def _quotas(sources: Sequence[Source]) -> list[int]:
-    """How many clips of each source make an epoch; its length is the number of all clips."""
+    """The number of clips of each source in an epoch, which is as long as all sources together."""
     if sources[0].weight is None:
         return [source.num_clips for source in sources]
     total = sum(source.num_clips for source in sources)

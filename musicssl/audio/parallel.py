@@ -16,7 +16,7 @@ def map_clips(
 ) -> Iterator[object]:
     """Yield `function(clip)` for the clips with these (ascending) indices.
 
-    A DataLoader does the work: it bounds what is in flight, and its workers end when this process is killed.
+    A DataLoader does the work: it limits the clips in flight, and its workers end when this process is killed.
     """
     tasks = _Tasks(table, indices, function)
     with warnings.catch_warnings():
@@ -27,7 +27,7 @@ def map_clips(
 
 
 def use_one_thread(_worker: int) -> None:
-    """Workers share the machine among them; each uses one core."""
+    """Workers share the machine; each uses one core."""
     torch.set_num_threads(1)
     threadpoolctl.threadpool_limits(1)
 

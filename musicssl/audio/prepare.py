@@ -1,6 +1,6 @@
-"""`musicssl prepare`: cut a source into short mono clips in parquet shards, ready to stream and to publish.
+"""Cut a source into short mono clips in parquet shards, ready to stream and to publish.
 
-N samples of a clip at the target rate.
+Shapes: N samples of a clip at the target rate.
 """
 
 import argparse
@@ -24,6 +24,8 @@ from musicssl.audio.sources import Source, parse_sources
 from musicssl.audio.tables import Clip
 from musicssl.audio.write import write_audio
 from musicssl.errors import UserError
+from musicssl.files import write_text
+from musicssl.tables import Table
 
 FORMATS = {
     "flac": ("FLAC", "PCM_16"),
@@ -36,7 +38,7 @@ FORMATS = {
 
 @dataclass(frozen=True)
 class ClipSettings:
-    """How tracks are cut: into clips of `clip_seconds` (0: whole), the last one kept from `min_seconds` on."""
+    """How tracks are cut: into clips of `clip_seconds` (0: whole tracks), each at least `min_seconds` long."""
 
     sampling_rate: int = 16000
     audio_format: str = "flac"
@@ -48,18 +50,18 @@ class ClipSettings:
 
 @dataclass(frozen=True)
 class PreparedTrack:
-    """The rows cut from one clip of the source, or why there are none."""
+    """The rows cut from one clip of the source, or the reason why there are none."""
 
     rows: list[dict]
     error: BadAudio | None = None
 
 
 def prepare_track(clip: Clip, settings: ClipSettings) -> PreparedTrack:
-    """Cut one track; silent stretches of `clip_seconds` are left out, a track that is silent throughout is damaged."""
+    """Cut one track; silent clips are left out, and a track of nothing but silence counts as damaged."""
     rows = []
     try:
         with AudioFile(clip.audio, clip.name) as file:
-            check_complete(file, clip.audio)
+            check_complete(file)
             total = file.num_samples(settings.sampling_rate)
             if total < settings.min_seconds * settings.sampling_rate:
                 seconds = total / settings.sampling_rate
@@ -83,7 +85,7 @@ def prepare_track(clip: Clip, settings: ClipSettings) -> PreparedTrack:
 
 
 def _row(clip: Clip, start: int, waveform: np.ndarray, settings: ClipSettings) -> dict:
-    """One row; mean and standard deviation are those of the 16-bit samples that are written."""
+    """One row of the table; mean and standard deviation are those of the 16-bit samples that are written."""
     samples = np.clip(np.rint(waveform * 32768), -32768, 32767).astype(np.int16)
     scaled = samples.astype(np.float64) / 32768
     start_seconds = start / settings.sampling_rate
@@ -102,9 +104,9 @@ def _row(clip: Clip, start: int, waveform: np.ndarray, settings: ClipSettings) -
 
 
 def split_tracks(track_ids: Sequence[str], validation_fraction: float) -> np.ndarray:
-    """Which clips go to validation, bool (n,): whole tracks, those with the smallest hashes of their ids.
+    """Which clips go to validation, bool (n,): those of the tracks whose ids have the smallest hashes.
 
-    No seed and no order enter: a track that is added later moves few others.
+    The split depends on no seed and no order, so that a track that is added later moves few others.
     """
     tracks = sorted(set(track_ids), key=lambda track: hashlib.sha256(track.encode()).digest())
     count = round(validation_fraction * len(tracks))
@@ -122,10 +124,10 @@ def prepare(
     shard_bytes: int = 500_000_000,
     num_workers: int = 2,
 ) -> Progress:
-    """Write `directory`/data/{train,validation}-*.parquet, or go on with writing them; damaged tracks are recorded.
+    """Write `directory`/data/{train,validation}-*.parquet, or resume an interrupted job; damaged tracks are recorded.
 
     Raises:
-        UserError: when `directory` holds something else, or no track can be used.
+        UserError: `directory` holds something else, or no track can be used.
     """
     asked = {
         "sources": [f"{source.name} ({source.num_clips} clips)" for source in sources],
@@ -149,14 +151,14 @@ def prepare(
             tracks = _prepared(sources, np.flatnonzero(members)[done:], settings, num_workers)
             for number, track in enumerate(tracks, start=done + 1):
                 if track.error is not None:
-                    bad_files.record([(track.error, "short" if isinstance(track.error, TooShort) else "damaged")])
+                    bad_files.record([track.error])
                 writer.add(track.rows, number)
                 bar.update()
             writer.finish()
     if not progress.shards:
-        raise UserError(f"no track of {len(is_validation)} can be used; the list is {bad_files.path}")
+        raise UserError(f"no track of {len(is_validation)} can be used; {bad_files.path} says why")
     progress.is_done = True
-    (directory / "README.md").write_text(_card(progress, settings), encoding="utf-8")
+    write_text(directory / "README.md", _card(progress, settings))
     progress.save(directory)
     return progress
 
@@ -172,7 +174,7 @@ def _prepared(
 
 
 def _totals(progress: Progress) -> list[tuple[str, int, float, int]]:
-    """(split, clips, hours, shards) of each split that is not empty."""
+    """(split, clips, hours, shards) of every split that is not empty."""
     return [
         (split, sum(s.clips for s in shards), sum(s.seconds for s in shards) / 3600, len(shards))
         for split in ("train", "validation")
@@ -183,12 +185,12 @@ def _totals(progress: Progress) -> list[tuple[str, int, float, int]]:
 def _card(progress: Progress, settings: ClipSettings) -> str:
     """A data set card that tells `load_dataset` and the Hub where the splits are."""
     files = [f"      - split: {split}\n        path: data/{split}-*.parquet" for split, *_ in _totals(progress)]
-    table = [f"| {split} | {clips} | {hours:.2f} |" for split, clips, hours, _ in _totals(progress)]
+    rows = [(split, clips, f"{hours:.2f}") for split, clips, hours, _ in _totals(progress)]
     return "\n".join([
         "---", "configs:", "  - config_name: default", "    data_files:", *files, "---", "",
         f"Mono clips of up to {settings.clip_seconds:g} s at {settings.sampling_rate} Hz ({settings.audio_format}), "
-        "split by track. `mean` and `std` are those of the clip.", "",
-        "| split | clips | hours |", "|---|---|---|", *table, "",
+        "split by track. `mean` and `std` are the mean and standard deviation of the clip.", "",
+        Table(("split", "clips", "hours"), rows).markdown(), "",
     ])  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""`musicssl scan`: what a source holds, before hours are spent on it."""
+"""Scan a source: hours, formats, silence, duplicates and damaged clips, before it is used."""
 
 import argparse
 import hashlib
@@ -22,7 +22,7 @@ from musicssl.audio.tables import Clip
 
 @dataclass(frozen=True)
 class ScannedClip:
-    """One clip after decoding it whole: its header, the seconds of silence in it and a hash of its samples."""
+    """One clip, decoded completely: its header, its seconds of silence and a hash of its samples."""
 
     name: str
     info: AudioInfo | None = None
@@ -32,12 +32,12 @@ class ScannedClip:
 
 
 def scan_clip(clip: Clip, silence_peak: float = SILENCE_PEAK) -> ScannedClip:
-    """Decode a clip in blocks. A second is silent when nothing in it is louder than `silence_peak`."""
+    """Decode a clip in blocks; a second of it is silent when no sample is louder than `silence_peak`."""
     content = hashlib.sha256()
     silent_seconds = 0.0
     try:
         with AudioFile(clip.audio, clip.name) as file:
-            check_complete(file, clip.audio)
+            check_complete(file)
             info, rate = file.info, file.info.sampling_rate
             for block in file.blocks():
                 check_samples(clip.name, block)
@@ -51,31 +51,31 @@ def scan_clip(clip: Clip, silence_peak: float = SILENCE_PEAK) -> ScannedClip:
 
 
 def summarise(clips: Iterable[ScannedClip], min_seconds: float) -> dict:
-    """The report on a scan, ready for JSON. Damaged clips count towards nothing but the damaged."""
-    sound: list[ScannedClip] = []
+    """The report on a scan, ready for JSON; damaged clips are listed and counted nowhere else."""
+    intact: list[ScannedClip] = []
     damaged = []
     copies = defaultdict(list)
     for clip in clips:
         if clip.damage:
             damaged.append({"path": clip.name, "reason": clip.damage})
             continue
-        sound.append(clip)
+        intact.append(clip)
         copies[clip.content_hash].append(clip.name)
-    seconds = [clip.info.seconds for clip in sound]
+    seconds = [clip.info.seconds for clip in intact]
     return {
-        "clips": len(sound) + len(damaged),
-        "usable_clips": len(sound),
+        "clips": len(intact) + len(damaged),
+        "usable_clips": len(intact),
         "hours": sum(seconds) / 3600,
         "seconds": {"shortest": min(seconds), "median": statistics.median(seconds), "longest": max(seconds)}
         if seconds
         else None,
-        "sampling_rates": _counts(clip.info.sampling_rate for clip in sound),
-        "channels": _counts(clip.info.channels for clip in sound),
-        "formats": _counts(f"{clip.info.format} {clip.info.subtype}" for clip in sound),
-        "silent_seconds": sum(clip.silent_seconds for clip in sound),
+        "sampling_rates": _counts(clip.info.sampling_rate for clip in intact),
+        "channels": _counts(clip.info.channels for clip in intact),
+        "formats": _counts(f"{clip.info.format} {clip.info.subtype}" for clip in intact),
+        "silent_seconds": sum(clip.silent_seconds for clip in intact),
         "short": {
             "min_seconds": min_seconds,
-            "paths": [clip.name for clip in sound if clip.info.seconds < min_seconds],
+            "paths": [clip.name for clip in intact if clip.info.seconds < min_seconds],
         },
         "damaged": damaged,
         "duplicates": [names for names in copies.values() if len(names) > 1],
@@ -87,10 +87,10 @@ def _counts(values: Iterable) -> dict[str, int]:
 
 
 def format_report(report: dict) -> str:
-    """The report as a table."""
+    """The report as text."""
     silence = report["silent_seconds"] / max(1e-9, report["hours"] * 3600)
     rows = [
-        ("clips", f"{report['clips']}, of which {report['usable_clips']} can be used"),
+        ("clips", f"{report['clips']}, {report['usable_clips']} of them usable"),
         ("hours", f"{report['hours']:.2f}"),
     ]
     if report["seconds"]:

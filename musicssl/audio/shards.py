@@ -1,10 +1,9 @@
-"""Parquet shards of clips, written so that a killed job goes on where it was.
+"""Parquet shards of clips, written so that an interrupted job can be resumed.
 
-A shard is written aside and renamed when it is full, then `prepare.json` notes which clips of the source are done.
-Whatever is not noted there is done again.
+A shard is written under another name and renamed when it is full; then `prepare.json` records which clips of the
+source are done. What is not recorded there is done again.
 """
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,13 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from musicssl.errors import UserError
+from musicssl.files import partial_path, read_json, write_json
 
 _ROW_GROUP_BYTES = 16 << 20
 
 
 @dataclass
 class Shard:
-    """A finished shard: clips of the source up to (not including) `next_clip` of its split are in it or before."""
+    """A finished shard: it and the shards before it hold the clips of its split up to `next_clip` (excluded)."""
 
     file: str
     split: str
@@ -32,7 +32,7 @@ class Shard:
 
 @dataclass
 class Progress:
-    """What `prepare.json` holds: what was asked for, the finished shards, and whether all is done."""
+    """The content of `prepare.json`: the settings of the job, the finished shards, and whether the job is done."""
 
     asked: dict
     shards: list[Shard] = field(default_factory=list)
@@ -40,30 +40,28 @@ class Progress:
 
     @classmethod
     def load(cls, directory: Path, asked: dict) -> "Progress":
-        """Go on with the job in `directory`, or begin one.
+        """Resume the job in `directory`, or begin one.
 
         Raises:
-            UserError: when the job there was asked for something else, or the directory holds other things.
+            UserError: the job there has other settings, or the directory holds something else.
         """
         path = directory / "prepare.json"
         if not path.exists():
             if directory.exists() and any(directory.iterdir()):
-                raise UserError(f"--out {directory}: is not empty and holds no interrupted job; choose another folder")
+                raise UserError(f"--out {directory} is not empty and holds no interrupted job: choose another folder")
             return cls(asked)
-        saved = json.loads(path.read_text(encoding="utf-8"))
+        saved = read_json(path)
         for name, value in asked.items():
             if saved["asked"].get(name) != value:
                 raise UserError(
-                    f"--out {directory}: was begun with {name} {saved['asked'].get(name)}, not {value}; "
-                    "choose another folder, or ask for the same"
+                    f"--out {directory} was begun with {name} {saved['asked'].get(name)}, not {value}: choose another "
+                    "folder, or the same settings"
                 )
         return cls(asked, [Shard(**shard) for shard in saved["shards"]], saved["is_done"])
 
     def save(self, directory: Path) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        aside = directory / "prepare.json.tmp"
-        aside.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
-        os.replace(aside, directory / "prepare.json")
+        """Write `prepare.json`."""
+        write_json(directory / "prepare.json", asdict(self))
 
     def of(self, split: str) -> list[Shard]:
         return [shard for shard in self.shards if shard.split == split]
@@ -83,7 +81,7 @@ def clip_features(sampling_rate: int) -> datasets.Features:
 
 
 class ShardWriter:
-    """Fill the shards of one split up to `shard_bytes` each; row groups are small, so that readers can shuffle."""
+    """Fills the shards of one split up to `shard_bytes` each, in row groups small enough for readers to shuffle."""
 
     def __init__(self, directory: Path, split: str, progress: Progress, features: datasets.Features, shard_bytes: int):
         self._directory, self._split, self._progress = directory, split, progress
@@ -92,8 +90,10 @@ class ShardWriter:
         self._writer: pq.ParquetWriter | None = None
         self._next_clip = 0
         (directory / "data").mkdir(parents=True, exist_ok=True)
-        for leftover in (directory / "data").glob(f"{split}-*.tmp"):
-            leftover.unlink()
+        # What an interrupted job left of its last shard; version 0.1.0 used the second name.
+        for pattern in (f".{split}-*.partial", f"{split}-*.tmp"):
+            for leftover in (directory / "data").glob(pattern):
+                leftover.unlink()
         self._begin()
 
     def _begin(self) -> None:
@@ -103,7 +103,7 @@ class ShardWriter:
         self._seconds = 0.0
 
     def add(self, rows: Sequence[dict], next_clip: int) -> None:
-        """Add all rows of one clip of the source; `next_clip` of the split comes after it."""
+        """Add all rows of one clip of the source; the split continues with `next_clip`."""
         self._next_clip = next_clip
         for row in rows:
             self._rows.append(row)
@@ -118,21 +118,21 @@ class ShardWriter:
     def _write_rows(self) -> None:
         if self._writer is None:
             # Audio is compressed already: compressing the column again only costs time.
-            aside = self._directory / (self._file + ".tmp")
-            self._writer = pq.ParquetWriter(aside, self._schema, compression="none", write_page_index=True)
+            partial = partial_path(self._directory / self._file)
+            self._writer = pq.ParquetWriter(partial, self._schema, compression="none", write_page_index=True)
         self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
         self._written_bytes += self._row_bytes
         self._rows, self._row_bytes = [], 0
 
     def finish(self) -> None:
-        """Close the shard that is being filled, if anything is in it, and note it."""
+        """Close the shard that is being filled, if it holds anything, and record it."""
         if self._rows:
             self._write_rows()
         if self._writer is None:
             return
         self._writer.close()
         self._writer = None
-        os.replace(self._directory / (self._file + ".tmp"), self._directory / self._file)
+        os.replace(partial_path(self._directory / self._file), self._directory / self._file)
         self._progress.shards.append(Shard(self._file, self._split, self._clips, self._seconds, self._next_clip))
         self._progress.save(self._directory)
         self._begin()

@@ -1,16 +1,16 @@
-"""What the user may name as a source of audio, turned into tables of clips.
+"""Open the sources of audio that the user names, as tables of clips.
 
-    FOLDER              audio at any depth, with metadata.csv, .jsonl or .parquet if there is one (`audiofolder`)
-    FOLDER[:split]      parquet shards or WebDataset tars, as `musicssl prepare` and `datasets` write them
-    FILE, PATTERN, URL  audio files, .parquet or .tar
+    FOLDER                 audio files at any depth; metadata.csv, .jsonl or .parquet is used (`audiofolder`)
+    FOLDER[:split]         parquet shards or WebDataset tars, as `musicssl prepare` and `datasets` write them
+    FILE, PATTERN, URL     audio files, .parquet or .tar
     NAME[:config][:split]  a data set on the Hub
-    SOURCE=0.7          any of these with its share of the mixture
+    SOURCE=0.7             any of these with its share of the mixture
 """
 
 import glob
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -19,17 +19,18 @@ import pandas
 
 from musicssl.audio.decode import AUDIO_EXTENSIONS
 from musicssl.audio.tables import ClipTable, FileTable, ParquetTable, TarTable
-from musicssl.errors import UserError
+from musicssl.audio.walk import is_audio, visible_files
+from musicssl.errors import UserError, first_line
 
 _WEIGHTED = re.compile(r"(?P<name>.+)=(?P<weight>[0-9.eE+-]+)")
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?(:[\w.-]*){0,2}")
 _METADATA_FILES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
-_FORMATS = "wav, flac, ogg, opus, mp3, aiff"
+_FORMATS = "wav, flac, ogg, opus, mp3, aiff, au"
 
 
 @dataclass(frozen=True)
 class Source:
-    """One source as the user named it, with its share of the mixture (None: each clip once per epoch)."""
+    """One source under the name that the user gave, with its share of the mixture (None: each clip once per epoch)."""
 
     name: str
     table: ClipTable
@@ -44,11 +45,11 @@ def parse_sources(texts: Sequence[str]) -> list[Source]:
     """Open the sources that the user named.
 
     Raises:
-        UserError: when one does not exist, holds no audio, or only some of several have a weight.
+        UserError: a source does not exist or holds no audio, or only some of several sources have a weight.
     """
     sources = [_parse_source(text) for text in texts]
     if not sources:
-        raise UserError("no source of audio was given: name a folder, parquet or tar files, or a data set on the Hub")
+        raise UserError("no audio source was given: name a folder, parquet or tar files, or a data set on the Hub")
     weighted = [source.weight is not None for source in sources]
     if any(weighted) and not all(weighted):
         bare = next(source.name for source in sources if source.weight is None)
@@ -93,8 +94,8 @@ def _open_table(name: str) -> ClipTable:
 
 def _open_folder(folder: Path) -> ClipTable:
     """Audio files if there are any, else parquet shards, else tars."""
-    files = list(_walk(folder))
-    audio = [path for path in files if path.suffix.lower() in AUDIO_EXTENSIONS]
+    files = list(visible_files(folder))
+    audio = list(filter(is_audio, files))
     if audio:
         return _audio_folder(folder, audio, files)
     if any(path.suffix == ".parquet" for path in files):
@@ -105,19 +106,8 @@ def _open_folder(folder: Path) -> ClipTable:
     raise UserError(f"{folder}: no audio in this folder (looked for {_FORMATS}, .parquet and .tar at any depth)")
 
 
-def _walk(folder: Path) -> Iterable[Path]:
-    """The visible files below a folder; links are followed, but no folder is entered twice."""
-    seen: set[str] = set()
-    for current, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(current)
-        folders[:] = sorted(name for name in folders if not name.startswith(".")) if real not in seen else []
-        if real not in seen:
-            seen.add(real)
-            yield from (Path(current, name) for name in sorted(names) if not name.startswith("."))
-
-
 def _audio_folder(folder: Path, audio: list[Path], files: list[Path]) -> FileTable:
-    """The audio in a folder, and what its metadata files list: a listed file that is missing stays on the list."""
+    """The audio in a folder and in its metadata files; a file that is listed but missing stays in the table."""
     rows = {path.relative_to(folder).as_posix(): {} for path in audio}
     for metadata in (path for path in files if path.name in _METADATA_FILES):
         rows.update(_read_metadata(folder, metadata))
@@ -131,14 +121,14 @@ def _audio_folder(folder: Path, audio: list[Path], files: list[Path]) -> FileTab
 
 
 def _read_metadata(folder: Path, metadata: Path) -> dict[str, dict]:
-    """For each file that is listed, what is known of its track, mean and standard deviation."""
+    """For each listed file, what the metadata say of its track, mean and standard deviation."""
     readers = {".csv": pandas.read_csv, ".parquet": pandas.read_parquet, ".jsonl": _read_jsonl}
     try:
         table = readers[metadata.suffix](metadata)
     except ValueError as error:
         raise UserError(f"{metadata}: cannot be read ({error})") from None
     if "file_name" not in table:
-        raise UserError(f"{metadata}: needs a column file_name (it has {', '.join(map(str, table.columns))})")
+        raise UserError(f"{metadata}: no column file_name among {', '.join(map(str, table.columns))}; add it")
     known = pandas.DataFrame(index=table.index)
     if "track_id" in table:
         known["track_id"] = table["track_id"].astype(str)
@@ -154,24 +144,24 @@ def _read_jsonl(path: Path) -> pandas.DataFrame:
 
 
 def _open_dataset(text: str, dataset: str, config_and_split: list[str]) -> ClipTable:
-    """A data set in a folder or on the Hub: `datasets` finds its files, which are then read in place."""
+    """Open a data set in a folder or on the Hub: `datasets` finds its files, which are then read in place."""
     if len(config_and_split) > 2:
-        raise UserError(f"{text}: write NAME[:config][:split]")
+        raise UserError(f"{text}: too many colons; write NAME[:config][:split]")
     if len(config_and_split) == 1:
         (word,) = config_and_split
         splits = _data_files(text, dataset, None, may_fail=True)
         config, split = (None, word) if splits is not None and word in splits else (word, None)
         if config and splits is not None and len(splits) and os.path.isdir(dataset):
-            raise UserError(f"{text}: no split {word!r}; there are {', '.join(splits)}")
+            raise UserError(f"{text}: no split {word!r}; available: {', '.join(splits)}")
     else:
         config, split = (*config_and_split, None, None)[:2]
     splits = _data_files(text, dataset, config or None)
     if not split:
         if "train" not in splits and len(splits) > 1:
-            raise UserError(f"{text}: name a split as {dataset}:{next(iter(splits))}; there are {', '.join(splits)}")
+            raise UserError(f"{text}: name a split as {dataset}:{next(iter(splits))}; available: {', '.join(splits)}")
         split = "train" if "train" in splits else next(iter(splits))
     if split not in splits:
-        raise UserError(f"{text}: no split {split!r}; there are {', '.join(splits)}")
+        raise UserError(f"{text}: no split {split!r}; available: {', '.join(splits)}")
     return _table_of_urls(text, [str(url) for url in splits[split]])
 
 
@@ -183,10 +173,9 @@ def _data_files(text: str, dataset: str, config: str | None, may_fail: bool = Fa
             return None
         raise UserError(f"{text}: {error}") from None
     except (OSError, datasets.exceptions.DatasetNotFoundError) as error:
-        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"{text}: no such file or folder, and not found on the Hub ({first_line})") from None
+        raise UserError(f"{text}: no such file or folder, and not found on the Hub ({first_line(error)})") from None
     if not builder.config.data_files:
-        raise UserError(f"{text}: this data set is made by a script; only data files can be streamed")
+        raise UserError(f"{text}: this data set is generated by a script; only data files can be streamed")
     return dict(builder.config.data_files)
 
 

@@ -1,6 +1,6 @@
 """The stream of one consumer (a worker of a rank): batches of crops, from a state that can be saved.
 
-B clips in a batch, N samples of a crop.
+Shapes: B clips in a batch, N samples of a crop.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from musicssl.audio.crops import Crop, StreamSettings, TooShort, read_crop
+from musicssl.audio.crops import Crop, StreamSettings, read_crop
 from musicssl.audio.decode import BadAudio
 from musicssl.audio.order import plan_epoch
 from musicssl.audio.sources import Source
@@ -18,7 +18,7 @@ from musicssl.audio.tables import Clip
 
 @dataclass(frozen=True)
 class Waiting:
-    """A clip that was read but is not in a batch yet: enough to read it again."""
+    """A clip that was read but is not in a batch yet, with all that is needed to read it again."""
 
     source: int
     clip: int
@@ -28,9 +28,9 @@ class Waiting:
 
 @dataclass(frozen=True)
 class StreamState:
-    """Where a consumer is: the next place in its order of `epoch`, and the clips that wait for a full batch.
+    """Where a consumer is: the next position in its order of `epoch`, and the clips that wait for a full batch.
 
-    `fruitless_epochs` counts the last epochs in which it met no clip that it could use.
+    `fruitless_epochs` counts the epochs since it last met a usable clip.
     """
 
     epoch: int = 0
@@ -41,12 +41,12 @@ class StreamState:
 
 @dataclass
 class StreamReport:
-    """What a consumer hands over: a batch (None if it only has news), its state after it, and what was left out."""
+    """What a consumer hands over: a batch or None, the state after it, and the clips that were left out."""
 
     consumer: int
     state: StreamState
     batch: dict | None = None
-    left_out: list[tuple[BadAudio, str]] = field(default_factory=list)
+    left_out: list[BadAudio] = field(default_factory=list)
 
     def pin_memory(self) -> "StreamReport":
         """Called by the DataLoader."""
@@ -59,8 +59,7 @@ class CropStream:
     """Iterate over the batches of one consumer, from a state.
 
     All crops of a batch have the same length. Batches of full-length crops are always full, across the end of an
-    epoch; shorter clips (`short_clips="own_length"`) are grouped by length and handed over at the end of the epoch
-    at the latest.
+    epoch. Shorter clips (`short_clips="own_length"`) are grouped by length and handed over by the end of the epoch.
     """
 
     def __init__(
@@ -79,7 +78,7 @@ class CropStream:
         self._num_consumers = num_consumers
         self._state = state or StreamState()
         self._groups: dict[int, list[tuple[Crop, Waiting]]] = {}
-        self._left_out: list[tuple[BadAudio, str]] = []
+        self._left_out: list[BadAudio] = []
 
     def __iter__(self) -> Iterator[StreamReport]:
         self._read_waiting_again()
@@ -96,9 +95,9 @@ class CropStream:
                 yield self._report(None)
 
     def _one_epoch(self) -> Iterator[StreamReport]:
-        settings, epoch, first = self._settings, self._state.epoch, self._state.position
+        epoch, first = self._state.epoch, self._state.position
         share = (self._consumer, self._num_consumers)
-        plan = plan_epoch(self._sources, settings.seed, epoch, *share, settings.buffer_clips, settings.shuffle)
+        plan = plan_epoch(self._sources, self._settings, epoch, *share)
         remaining = plan.source[first:]
         readers = [
             source.table.fetch(plan.clip[first:][remaining == index]) for index, source in enumerate(self._sources)
@@ -118,11 +117,11 @@ class CropStream:
         try:
             return read_crop(clip, self._settings, where.pass_number)
         except BadAudio as error:
-            self._left_out.append((error, "short" if isinstance(error, TooShort) else "damaged"))
+            self._left_out.append(error)
             return None
 
     def _join_group(self, crop: Crop, where: Waiting) -> list[tuple[Crop, Waiting]] | None:
-        """Put a crop to those of its length; the group, when it makes a batch."""
+        """Add a crop to the group of its length; return the group once it is a full batch."""
         length = len(crop.waveform)
         group = self._groups.setdefault(length, [])
         group.append((crop, where))

@@ -1,7 +1,7 @@
-"""Tables of clips: what a source holds, and how to get at a clip's bytes.
+"""Tables of clips: what a source holds, and how the bytes of a clip are read.
 
 A table knows its number of clips and, where clips are only cheap to read together (the row groups of a parquet
-file), the block each clip belongs to. Audio is never decoded here.
+file), the block that each clip belongs to. Audio is never decoded here.
 """
 
 import tarfile
@@ -20,16 +20,16 @@ import pyarrow.parquet as pq
 from musicssl.audio.decode import AUDIO_EXTENSIONS
 from musicssl.errors import UserError
 
-# Parquet rows are shuffled among neighbours worth at most this many bytes per worker.
+# A worker shuffles parquet rows in a buffer of at most this many bytes.
 _BUFFER_BYTES = 256 << 20
 _INDEX_THREADS = 8
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One clip: a stable `clip_id`, its audio (a path or encoded bytes), and where errors should say it is.
+    """One clip: a stable `clip_id`, its audio (a path or encoded bytes), and its `name` in errors.
 
-    `track_id` names the recording that it was cut from; a clip is its own track where the source knows no better.
+    `track_id` names the recording that it was cut from; it is the clip itself where the source does not say.
     `mean` and `std` are those of the whole clip as mono, NaN where the source does not know them.
     """
 
@@ -42,12 +42,14 @@ class Clip:
 
 
 class ClipTable(Protocol):
+    """The clips of one source."""
+
     num_clips: int
     block_of_clip: np.ndarray | None  # (num_clips,) int64, or None where every clip is read on its own
-    buffer_limit: int  # how many clips a shuffle buffer may hold in memory
+    buffer_limit: int  # the number of clips that a shuffle buffer may hold in memory
 
     def fetch(self, indices: np.ndarray) -> Iterator[Clip]:
-        """The clips with these indices, in this order, read when they are asked for."""
+        """The clips with these indices, in this order; each is read when it is asked for."""
 
     def track_ids(self) -> list[str]:
         """The track of every clip."""
@@ -188,7 +190,7 @@ class ParquetTable:
 
 
 def _steps_to_next(values: np.ndarray) -> np.ndarray:
-    """For each place, how many places on the same value comes again; a very large number where it does not."""
+    """For each position, the steps to the next position with the same value; a huge number where none follows."""
     order = np.argsort(values, kind="stable")
     steps = np.full(len(values), np.iinfo(np.int64).max)
     again = values[order[1:]] == values[order[:-1]]
@@ -197,7 +199,7 @@ def _steps_to_next(values: np.ndarray) -> np.ndarray:
 
 
 def _open(url: str) -> BinaryIO:
-    """Open a local or remote file; exactly the ranges that are read are asked for, nothing is read ahead."""
+    """Open a local or remote file; only the ranges that are read are requested, nothing is read ahead."""
     filesystem, path = fsspec.url_to_fs(url)
     return filesystem.open(path, "rb", cache_type="none")
 
@@ -211,7 +213,7 @@ def _remote_bytes(path: str) -> str | bytes:
 
 
 def _index_tar(url: str) -> list[tuple[str, int, int]]:
-    """(name, offset, size) of the audio members of a tar; a tar that was cut off gives what is left of it."""
+    """(name, offset, size) of the audio members of a tar, or of what is left of a tar that was cut off."""
     members: list[tuple[str, int, int]] = []
     with _open(url) as stream:
         try:
@@ -248,4 +250,4 @@ def _audio_column(url: str, schema: pa.Schema) -> str:
     for names in (typed, structs, binary):
         if len(names) == 1 or "audio" in names:
             return "audio" if "audio" in names else names[0]
-    raise UserError(f"{url}: no audio column among {', '.join(schema.names)}; it needs one of {{bytes, path}}")
+    raise UserError(f"{url}: no audio column among {', '.join(schema.names)}; add one of {{bytes, path}}")

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
 from musicssl.audio.crops import StreamSettings
-from musicssl.audio.loader import CropLoader
+from musicssl.audio.loader import CropLoader, Workers
 from musicssl.audio.sources import Source, parse_sources
 from musicssl.errors import UserError
 from musicssl.labels.fitting import prepare_labeller
@@ -134,8 +134,8 @@ def _build(
     prepared_model, prepared_optimizer = accelerator.prepare(model, optimizer)
     loader = CropLoader(
         sources, _stream_settings(arguments, config.sampling_rate), geometry.micro_batch_clips,
-        accelerator.process_index, accelerator.num_processes, arguments.num_workers,
-        pin_memory=accelerator.device.type == "cuda", bad_files=output_dir / "bad_files.jsonl",
+        accelerator.process_index, accelerator.num_processes,
+        Workers(arguments.num_workers, pin_memory=accelerator.device.type == "cuda"), output_dir / "bad_files.jsonl",
     )  # fmt: skip
     run = TrainingRun(
         arguments=arguments,
@@ -159,7 +159,7 @@ def _build(
         settings = _stream_settings(arguments, config.sampling_rate, epochs=1, shuffle=False)
         held_out = CropLoader(
             validation_sources, settings, geometry.micro_batch_clips, accelerator.process_index,
-            accelerator.num_processes, arguments.num_workers, bad_files=output_dir / "bad_validation_files.jsonl",
+            accelerator.num_processes, Workers(arguments.num_workers), output_dir / "bad_validation_files.jsonl",
         )  # fmt: skip
         own_objective = _build_objective(model, arguments, accelerator, labeller and labeller.on_the_fly)
         run.validator = Validator(held_out, own_objective, accelerator, arguments.seed, arguments.validation_clips)

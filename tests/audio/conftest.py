@@ -29,7 +29,7 @@ def write_clips(folder: Path, count: int, seconds: float = 1.0, extension: str =
     return paths
 
 
-FORMATS = {".wav": 44100, ".flac": 44100, ".ogg": 44100, ".opus": 48000, ".mp3": 44100, ".aiff": 22050}
+FORMATS = {".wav": 44100, ".flac": 44100, ".ogg": 44100, ".opus": 48000, ".mp3": 44100, ".aiff": 22050, ".au": 22050}
 
 
 @pytest.fixture(scope="session")

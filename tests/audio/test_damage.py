@@ -1,6 +1,7 @@
 """A collection with damage in it: the damaged clips are on record, everything else is streamed."""
 
 import json
+import multiprocessing
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from musicssl.audio.bad_files import BadFiles
 from musicssl.audio.clips import iterate_clips
 from musicssl.audio.crops import StreamSettings
 from musicssl.audio.decode import BadAudio
-from musicssl.audio.loader import CropLoader
+from musicssl.audio.loader import CropLoader, Workers
 from musicssl.audio.sources import parse_sources
 from musicssl.audio.write import write_audio
 from musicssl.errors import UserError
@@ -57,7 +58,7 @@ def test_seven_of_two_hundred_are_on_record_and_nothing_else_is_missing(folder, 
     seen = []
     for rank in range(2):  # as two processes would, with one record
         loader = CropLoader(
-            parse_sources([str(folder)]), settings, 8, rank, 2, num_workers=num_workers, bad_files=listed
+            parse_sources([str(folder)]), settings, 8, rank, 2, Workers(num_workers), bad_files=listed
         )
         for batch in loader:
             seen += zip(batch["clip_id"], batch["clip_epoch"].tolist(), strict=True)
@@ -87,9 +88,26 @@ def test_whole_clips_skip_the_same_damage(folder, tmp_path):
 def test_a_clip_is_recorded_once_however_many_processes_meet_it(tmp_path):
     records = [BadFiles(tmp_path / "bad.jsonl") for _ in range(3)]
     for record in records:
-        record.record([(BadAudio("a.wav", "empty file"), "damaged"), (BadAudio("a.wav", "again"), "damaged")])
+        record.record([BadAudio("a.wav", "empty file"), BadAudio("a.wav", "again")])
     assert len((tmp_path / "bad.jsonl").read_text().splitlines()) == 1
     assert BadFiles(tmp_path / "bad.jsonl").num_damaged == 1
+
+
+def _record_fifty(path: Path) -> None:
+    record = BadFiles(path)
+    for index in range(50):
+        record.record([BadAudio(f"{index}.wav", "empty file")])
+
+
+def test_processes_that_record_at_the_same_time_write_whole_lines_once(tmp_path):
+    path = tmp_path / "bad.jsonl"
+    processes = [multiprocessing.get_context("spawn").Process(target=_record_fifty, args=(path,)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    rows = [json.loads(line)["path"] for line in path.read_text().splitlines()]
+    assert sorted(rows) == sorted(f"{index}.wav" for index in range(50))
 
 
 def test_a_silent_stretch_is_not_a_damaged_clip(tmp_path):

@@ -54,12 +54,12 @@ def test_minutes_of_vorbis_are_written_in_blocks(tmp_path):
 def test_a_cut_off_file_is_damaged(stereo_files, tmp_path, extension):
     encoded = stereo_files[extension].read_bytes()
     with AudioFile(encoded) as file:
-        check_complete(file, encoded)
+        check_complete(file)
     cut = tmp_path / f"cut{extension}"
     cut.write_bytes(encoded[: len(encoded) * 2 // 3])
     for source in (cut, cut.read_bytes()):
         with pytest.raises(BadAudio, match=r"truncated|cannot be decoded"), AudioFile(source) as file:
-            check_complete(file, source)
+            check_complete(file)
 
 
 def test_unusable_files_say_why(tmp_path):

@@ -14,13 +14,13 @@ from .test_sources import write_parquet, write_tars
 STREAM = """
 import json, sys
 from musicssl.audio.crops import StreamSettings
-from musicssl.audio.loader import CropLoader
+from musicssl.audio.loader import CropLoader, Workers
 from musicssl.audio.sources import parse_sources
 
 answer = {}
 for name in sys.argv[1:]:
     settings = StreamSettings(crop_seconds=0.5, min_seconds=0.5, epochs=1)
-    batches = list(CropLoader(parse_sources([name]), settings, batch_size=4, num_workers=1))
+    batches = list(CropLoader(parse_sources([name]), settings, batch_size=4, workers=Workers(1)))
     answer[name] = sorted(clip_id for batch in batches for clip_id in batch["clip_id"])
 print(json.dumps(answer))
 """

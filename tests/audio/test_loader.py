@@ -11,7 +11,7 @@ import torch
 
 from musicssl.audio.crops import StreamSettings
 from musicssl.audio.decode import load_audio
-from musicssl.audio.loader import CropLoader
+from musicssl.audio.loader import CropLoader, Workers
 from musicssl.audio.sources import parse_sources
 from musicssl.audio.write import write_audio
 from musicssl.errors import UserError
@@ -49,7 +49,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_crops_are_slices_of_their_clips(folder, num_workers):
-    loader = CropLoader(parse_sources([str(folder)]), SETTINGS, batch_size=4, num_workers=num_workers)
+    loader = CropLoader(parse_sources([str(folder)]), SETTINGS, batch_size=4, workers=Workers(num_workers))
     for batch in take(loader, 6):
         assert batch["waveform"].shape == (4, 4000) and batch["waveform"].dtype == torch.float32
         assert batch["start_sample"].dtype == torch.int64 and batch["clip_mean"].isnan().all()
@@ -60,7 +60,7 @@ def test_crops_are_slices_of_their_clips(folder, num_workers):
 
 def test_resume_is_exact_twice_with_workers(folder):
     def loader():
-        return CropLoader(parse_sources([str(folder)]), SETTINGS, batch_size=4, num_workers=3, prefetch_factor=2)
+        return CropLoader(parse_sources([str(folder)]), SETTINGS, batch_size=4, workers=Workers(3, prefetch_factor=2))
 
     whole = digests(take(loader(), 25))
     assert len(set(whole)) == 25
@@ -95,7 +95,7 @@ def test_changed_run_is_refused_with_the_reason(folder):
     with pytest.raises(UserError, match="number of processes was 1 and is 2"):
         CropLoader(sources, SETTINGS, 4, world_size=2).load_state_dict(loader.state_dict())
     with pytest.raises(UserError, match="--num_workers was 0 and is 2"):
-        CropLoader(sources, SETTINGS, 4, num_workers=2).load_state_dict(loader.state_dict())
+        CropLoader(sources, SETTINGS, 4, workers=Workers(2)).load_state_dict(loader.state_dict())
 
 
 def test_short_clips_are_dropped_or_come_whole(tmp_path):
@@ -117,7 +117,8 @@ def test_short_clips_are_dropped_or_come_whole(tmp_path):
 
 def test_nothing_usable_is_an_error(tmp_path):
     write_clips(tmp_path, 3, seconds=0.1)
-    loader = CropLoader(parse_sources([str(tmp_path)]), SETTINGS, 2, num_workers=2, bad_files=tmp_path / "bad.jsonl")
+    sources = parse_sources([str(tmp_path)])
+    loader = CropLoader(sources, SETTINGS, 2, workers=Workers(2), bad_files=tmp_path / "bad.jsonl")
     with pytest.raises(UserError, match=r"none of 3 clips can be used: 3 are too short.*bad\.jsonl"):
         take(loader, 1)
 
@@ -135,7 +136,7 @@ def test_each_clip_once_per_epoch_through_worker_processes(folder, ranks, worker
 
     def run() -> list[list[tuple[str, int, int]]]:
         sources = parse_sources([str(folder)])
-        loaders = [CropLoader(sources, settings, 4, rank, ranks, num_workers=workers) for rank in range(ranks)]
+        loaders = [CropLoader(sources, settings, 4, rank, ranks, Workers(workers)) for rank in range(ranks)]
         return [
             list(zip(batch["clip_id"], batch["clip_epoch"].tolist(), batch["start_sample"].tolist(), strict=True))
             for loader in loaders

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from musicssl.audio.crops import StreamSettings
 from musicssl.audio.order import plan_epoch
 from musicssl.audio.sources import parse_sources
 
@@ -31,7 +32,8 @@ def test_each_clip_once_per_epoch(sharded, ranks, workers):
     consumers = ranks * max(1, workers)
 
     def order(epoch: int, seed: int = 0, buffer_clips: int = 8) -> list[list[int]]:
-        plans = (plan_epoch(sharded, seed, epoch, c, consumers, buffer_clips) for c in range(consumers))
+        settings = StreamSettings(seed=seed, buffer_clips=buffer_clips)
+        plans = (plan_epoch(sharded, settings, epoch, c, consumers) for c in range(consumers))
         return [plan.clip.tolist() for plan in plans]
 
     orders = [order(epoch) for epoch in range(4)]
@@ -47,7 +49,7 @@ def test_row_groups_are_read_once_per_pass(sharded, monkeypatch):
     groups = []
     read = table._read_group
     monkeypatch.setattr(table, "_read_group", lambda block: groups.append(block) or read(block))
-    plan = plan_epoch(sharded, 0, 0, buffer_clips=8)
+    plan = plan_epoch(sharded, StreamSettings(buffer_clips=8), 0)
     clip_ids = [clip.clip_id for clip in table.fetch(plan.clip)]
     assert len(set(clip_ids)) == 31 and len(groups) == len(set(groups))
     assert plan.clip.tolist() != sorted(plan.clip.tolist())
@@ -55,7 +57,7 @@ def test_row_groups_are_read_once_per_pass(sharded, monkeypatch):
 
 def test_weights_decide_shares_and_each_source_is_passed_evenly(sharded):
     mixture = [replace(sharded[0], weight=0.75), replace(sharded[0], weight=0.25)]
-    plans = [plan_epoch(mixture, 0, epoch, c, 3) for epoch in range(8) for c in range(3)]
+    plans = [plan_epoch(mixture, StreamSettings(), epoch, c, 3) for epoch in range(8) for c in range(3)]
     source = np.concatenate([plan.source for plan in plans])
     clip = np.concatenate([plan.clip for plan in plans])
     assert abs((source == 0).mean() - 0.75) < 0.02

@@ -16,8 +16,9 @@ import torch
 from musicssl.audio.clips import iterate_clips
 from musicssl.audio.crops import StreamSettings
 from musicssl.audio.decode import load_audio
-from musicssl.audio.loader import CropLoader
+from musicssl.audio.loader import CropLoader, Workers
 from musicssl.audio.sources import parse_sources
+from musicssl.audio.walk import audio_files
 from musicssl.errors import UserError
 
 from .conftest import write_clips
@@ -80,7 +81,7 @@ def test_every_source_holds_the_same_clips(collection, source):
     for path in paths:
         assert np.array_equal(clips[Path(path).name], load_audio(path))
     settings = StreamSettings(crop_seconds=0.5, min_seconds=0.5, epochs=2)
-    batches = list(CropLoader(sources, settings, batch_size=6, num_workers=2))
+    batches = list(CropLoader(sources, settings, batch_size=6, workers=Workers(2)))
     seen = [name for batch in batches for name in batch["clip_id"]]
     assert len(seen) == 18 and all(seen.count(name) == 2 for name in seen)
     has_statistics = "parquet" in source
@@ -90,7 +91,7 @@ def test_every_source_holds_the_same_clips(collection, source):
 def test_splits_and_patterns(collection):
     root, _ = collection
     assert parse_sources([f"{root}/parquet:validation"])[0].num_clips == 2
-    with pytest.raises(UserError, match=r"no split 'test'; there are train, validation"):
+    with pytest.raises(UserError, match=r"no split 'test'; available: train, validation"):
         parse_sources([f"{root}/parquet:test"])
 
 
@@ -99,8 +100,7 @@ def test_ranks_share_whole_clips(collection):
     sources = parse_sources([str(root / "parquet")])
     shares = [[clip_id for clip_id, _ in iterate_clips(sources, rank=rank, world_size=4)] for rank in range(4)]
     assert sorted(sum(shares, [])) == sorted(Path(path).name for path in paths)
-    clip_id, windows = next(iterate_clips(sources, window_seconds=0.4, hop_seconds=0.2))
-    assert [len(window) for window in windows] == [6400, 6400, 6400, 6400]
+    assert all(waveform.shape == (16000,) for _, waveform in iterate_clips(sources))
 
 
 def test_audiofolder_metadata_gives_statistics_and_names_missing_files(tmp_path):
@@ -116,6 +116,15 @@ def test_audiofolder_metadata_gives_statistics_and_names_missing_files(tmp_path)
     assert statistics["audio/clip000.wav"] == (0.5, 0.25) and np.isnan(statistics["audio/clip001.wav"][0])
     row = json.loads((tmp_path / "bad.jsonl").read_text())
     assert row["path"].endswith("audio/gone.wav") and row["reason"] == "no such file"
+
+
+def test_audio_files_below_a_folder_are_visible_ones_in_order_each_once(tmp_path):
+    for name in ("b/two.AU", "a.flac", ".hidden/no.wav", ".no.wav", "b/notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "b" / "loop").symlink_to(tmp_path)
+    assert audio_files(tmp_path) == [tmp_path / "a.flac", tmp_path / "b" / "two.AU"]
+    assert audio_files(tmp_path / "missing") == []
 
 
 def test_mixture(collection, tmp_path):
