@@ -1,4 +1,4 @@
-"""Convert checkpoints: from the reference implementation (fairseq) and stock transformers to ours, and back."""
+"""Convert checkpoints of the reference implementation (fairseq) and of stock transformers to ours, and back."""
 
 
 def __getattr__(name: str):

@@ -1,4 +1,4 @@
-"""Between the reference's checkpoints, the stock classes of transformers and ours: `musicssl convert SOURCE OUT`.
+"""Convert between the reference's checkpoints, the stock classes of transformers, and ours.
 
 fairseq .pt  ──>  ours  ──>  stock (data2vec-audio, hubert)  ──>  ours
                   ours  ──>  fairseq .pt
@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, Wav2Vec2FeatureExtractor
 
-from musicssl.convert.fairseq import load_fairseq_weights
-from musicssl.convert.fairseq_config import architecture, normalizes, reference_settings, to_fairseq
+from musicssl.convert.fairseq import load_fairseq_weights, to_fairseq
+from musicssl.convert.fairseq_config import architecture, normalizes, reference_settings
 from musicssl.convert.safe_pickle import read_checkpoint, state_dict_of
 from musicssl.errors import UserError, first_line
 from musicssl.families import (
@@ -25,6 +25,7 @@ from musicssl.families import (
     has_stock_form,
     load_whole,
 )
+from musicssl.files import whole_file
 from musicssl.model_files import save_for_hub, save_stock
 
 STOCK = {family.stock_config.model_type: (name, family) for name, family in FAMILIES.items()}
@@ -33,14 +34,14 @@ _PICKLES = ("pytorch_model.bin", "model.pt", "pytorch_model.pt")
 
 
 def load_any(source: str | Path) -> PreTrainedModel:
-    """Any supported checkpoint as one of our models, with its head where it has one.
+    """Load any supported checkpoint as one of our models, with its head if it has one.
 
     Args:
-        source: a reference `.pt` file; a directory or Hub id of ours, of `data2vec-audio` or of `hubert`. Pickles are
-            read for their tensors only, nothing in them is run.
+        source: a reference `.pt` file; a directory or Hub id of ours, of `data2vec-audio` or of `hubert`. Only the
+            tensors of a pickle are read; no code in it is run.
 
     Raises:
-        UserError: another kind of checkpoint, a damaged file, or tensors that do not fit.
+        UserError: the checkpoint is of another kind, is damaged, or its tensors do not fit.
     """
     path = Path(source)
     if path.is_file():
@@ -58,7 +59,8 @@ def load_any(source: str | Path) -> PreTrainedModel:
     model_class = getattr(family.package, f"{family.prefix}Model")
     model, report = model_class.from_pretrained(source, config=our_config(config), output_loading_info=True)
     if report["missing_keys"]:
-        raise UserError(f"{source} has nothing for {', '.join(sorted(report['missing_keys'])[:3])}")
+        missing = ", ".join(sorted(report["missing_keys"])[:3])
+        raise UserError(f"{source} holds no tensor for {missing}: is the checkpoint complete?")
     return model
 
 
@@ -87,13 +89,14 @@ def _family(config: PreTrainedConfig) -> Family:
         return FAMILIES[config.model_type]
     if config.model_type not in STOCK:
         raise UserError(
-            f"the model type is {config.model_type!r}: reference .pt files, {', '.join([*STOCK, *FAMILIES])} convert"
+            f"the model type is {config.model_type!r}, which cannot be converted; available: reference .pt files,"
+            f" {', '.join([*STOCK, *FAMILIES])}"
         )
     return STOCK[config.model_type][1]
 
 
 def _from_fairseq(path: Path) -> tuple[PreTrainedModel, Wav2Vec2FeatureExtractor]:
-    """The model of a reference checkpoint, and what its training did to waveforms."""
+    """The model of a reference checkpoint, and the feature extractor it was trained with."""
     checkpoint = read_checkpoint(path)
     state = state_dict_of(checkpoint)
     # Either may be an inert object, which is empty and yet holds the settings as attributes.
@@ -101,8 +104,8 @@ def _from_fairseq(path: Path) -> tuple[PreTrainedModel, Wav2Vec2FeatureExtractor
     config = architecture(state, settings)
     if settings is None:
         print(
-            f"{path} holds no training configuration: taken to be the reference's base model in what no tensor shows "
-            "(heads, strides, layers normed after, how waveforms are normalised)", file=sys.stderr,
+            f"{path} holds no training configuration: heads, strides, post-norm layers and the normalization of "
+            "waveforms are assumed to be those of the reference's base model", file=sys.stderr,
         )  # fmt: skip
     family = FAMILIES[config.model_type]
     model = getattr(family.package, f"{family.prefix}ForPreTraining")(config)
@@ -114,7 +117,7 @@ def _from_fairseq(path: Path) -> tuple[PreTrainedModel, Wav2Vec2FeatureExtractor
 
 
 def _from_stock_state(config: PreTrainedConfig, state: dict[str, torch.Tensor]) -> PreTrainedModel:
-    """A stock pickle's tensors through transformers' own loading, which knows the old names of weight norms."""
+    """Load the tensors of a stock pickle with transformers, which knows the old names of weight norms."""
     from safetensors.torch import save_file
 
     with tempfile.TemporaryDirectory() as folder:
@@ -125,14 +128,20 @@ def _from_stock_state(config: PreTrainedConfig, state: dict[str, torch.Tensor]) 
 
 
 def convert(source: str | Path, destination: str | Path, to: str = "ours", dtype: torch.dtype | None = None) -> None:
-    """Write `source` as our published tree, as a stock encoder, or as a reference checkpoint (a `.pt` file).
+    """Convert a checkpoint.
+
+    Args:
+        source: as for `load_any`.
+        destination: a directory; for a reference checkpoint, a `.pt` file.
+        to: "ours", "stock" (the encoder as a transformers class) or "fairseq" (a reference checkpoint).
+        dtype: the type of the stored weights, except for "fairseq"; None keeps the source's.
 
     Raises:
-        UserError: what cannot be read, or a bare encoder asked for as a reference checkpoint.
+        UserError: `source` cannot be read, or has no form of the kind `to`.
     """
     destination = Path(destination)
     if to == "fairseq" and destination.suffix != ".pt":
-        raise UserError(f"{destination}: a reference checkpoint is one file; name it something.pt")
+        raise UserError(f"{destination} has no .pt suffix: a reference checkpoint is one file; name it something.pt")
     if Path(source).is_file():
         model, extractor = _from_fairseq(Path(source))
     else:
@@ -145,12 +154,12 @@ def convert(source: str | Path, destination: str | Path, to: str = "ours", dtype
         save_stock(model, state, destination, extractor)
     else:
         if not has_stock_form(model.config):
-            raise UserError(f"{source} has front_end_features: the reference has no such front end")
+            raise UserError(f"{source} has front_end_features, which the reference does not support")
         if model.base_model is model:
-            raise UserError(f"{source} is an encoder without pre-training head: the reference has no such checkpoint")
-        destination.parent.mkdir(parents=True, exist_ok=True)
+            raise UserError(f"{source} is an encoder without pre-training head, which a reference checkpoint needs")
         settings = reference_settings(model.config, extractor.do_normalize)
-        torch.save({"model": to_fairseq(model), "cfg": settings}, destination)
+        with whole_file(destination) as partial:
+            torch.save({"model": to_fairseq(model), "cfg": settings}, partial)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

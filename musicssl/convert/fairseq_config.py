@@ -1,12 +1,8 @@
-"""A reference (fairseq) checkpoint's architecture, and our models under the reference's names.
-
-The way in is `musicssl.convert.fairseq`; this is what it needs to know first, and the way back.
-"""
+"""The training configuration of a reference (fairseq) checkpoint: read into a configuration of ours, and written."""
 
 import re
 
-import torch
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig
 
 from music2vec import Music2VecConfig
 from musichubert import MusicHubertConfig
@@ -19,15 +15,15 @@ _HEAD_WIDTH = 64
 
 
 def architecture(state: dict, settings: object = None) -> PreTrainedConfig:
-    """The configuration that a reference state dict needs, read off its shapes.
+    """The configuration that fits a reference state dict, from the shapes of its tensors.
 
     Args:
         state: the checkpoint's entry "model".
-        settings: its training configuration, where there is one; strides, heads and whether layers are normed
-            before (`layer_norm_first`) cannot be seen in shapes.
+        settings: its training configuration, if it has one: the strides, the number of heads and pre-norm layers
+            (`layer_norm_first`) do not show in shapes.
 
     Raises:
-        UserError: it is neither data2vec audio nor HuBERT, or a data2vec whose layers are normed before.
+        UserError: the checkpoint is neither data2vec audio nor HuBERT, or a data2vec with pre-norm layers.
     """
     convolutions = [state[name].shape for name in _numbered(state, "feature_extractor.conv_layers.{}.0.weight")]
     layers = len(_numbered(state, "encoder.layers.{}.fc1.weight"))
@@ -37,7 +33,8 @@ def architecture(state: dict, settings: object = None) -> PreTrainedConfig:
     strides = _strides(_setting(settings, "conv_feature_layers")) or _STOCK_STRIDES
     if len(strides) != len(convolutions):
         raise UserError(
-            f"{len(convolutions)} convolutions but {len(strides)} strides: the strides are not the stock ones"
+            f"the checkpoint has {len(convolutions)} convolutions but {len(strides)} strides: only a checkpoint with"
+            " its training configuration (cfg) can have other strides than the base model"
         )
     common = {
         "hidden_size": hidden, "num_hidden_layers": layers, "intermediate_size": intermediate,
@@ -49,7 +46,7 @@ def architecture(state: dict, settings: object = None) -> PreTrainedConfig:
     normed_before = bool(_setting(settings, "layer_norm_first"))
     if positional:
         if normed_before:
-            raise UserError("the checkpoint's layers are normed before (layer_norm_first): our data2vec norms after")
+            raise UserError("the checkpoint uses pre-norm layers (layer_norm_first), which music2vec does not support")
         shape = state[positional[0]].shape
         return Music2VecConfig(
             **common, conv_pos_kernel_size=shape[2], num_conv_pos_embeddings=len(positional),
@@ -74,12 +71,12 @@ def architecture(state: dict, settings: object = None) -> PreTrainedConfig:
 
 
 def normalizes(settings: object) -> bool | None:
-    """Whether the reference normalised waveforms, by its training configuration; None where that does not say."""
+    """Whether the reference normalized waveforms in training; None when the configuration does not say."""
     return _setting(settings, "normalize")
 
 
 def reference_settings(config: PreTrainedConfig, do_normalize: bool) -> dict[str, dict]:
-    """What `architecture` and `normalizes` cannot see in a state dict, as the reference's configuration names it."""
+    """What does not show in a state dict, under the names that the reference's configuration has for it."""
     strides = zip(config.conv_dim, config.conv_kernel, config.conv_stride, strict=True)
     return {
         "model": {
@@ -93,7 +90,7 @@ def reference_settings(config: PreTrainedConfig, do_normalize: bool) -> dict[str
 
 
 def _numbered(state: dict, pattern: str) -> list[str]:
-    """The names pattern.format(0), pattern.format(1), … that are there."""
+    """The names pattern.format(0), pattern.format(1), … that `state` holds."""
     names = []
     while (name := pattern.format(len(names))) in state:
         names.append(name)
@@ -101,7 +98,7 @@ def _numbered(state: dict, pattern: str) -> list[str]:
 
 
 def _setting(settings: object, name: str) -> object:
-    """A value of a training configuration, whichever way the reference's version kept it."""
+    """A value of a training configuration, wherever the version of the reference stored it."""
     for section in (settings, *(_get(settings, key) for key in ("model", "task", "cfg", "args"))):
         if (value := _get(section, name)) is not None:
             return value
@@ -118,50 +115,3 @@ def _strides(layers: object) -> list[int]:
     """`[(512, 10, 5)] + [(512, 3, 2)] * 4` -> 5, 2, 2, 2, 2."""
     found = re.findall(r"\(\s*\d+\s*,\s*\d+\s*,\s*(\d+)\s*\)\s*\]?\s*(?:\*\s*(\d+))?", layers or "")
     return [int(stride) for stride, times in found for _ in range(int(times or 1))]
-
-
-# Our encoder's names -> the reference's; the first rule that matches is used.
-_BACK = [
-    (r"^masked_spec_embed$", "mask_emb"),
-    (r"^feature_projection\.projection\.", "post_extract_proj."),
-    (r"^feature_projection\.layer_norm\.", "layer_norm."),
-    (r"^(feature_extractor\.conv_layers\.\d+)\.conv\.", r"\1.0."),
-    (r"^encoder\.pos_conv_embed\.conv\.parametrizations\.weight\.original0$", "encoder.pos_conv.0.weight_g"),
-    (r"^encoder\.pos_conv_embed\.conv\.parametrizations\.weight\.original1$", "encoder.pos_conv.0.weight_v"),
-    (r"^encoder\.pos_conv_embed\.conv\.bias$", "encoder.pos_conv.0.bias"),
-    (r"^encoder\.pos_conv_embed\.layers\.(\d+)\.conv\.", r"encoder.pos_conv.\1.0."),
-    (r"^(encoder\.layers\.\d+)\.attention\.", r"\1.self_attn."),
-    (r"^(encoder\.layers\.\d+)\.layer_norm\.", r"\1.self_attn_layer_norm."),
-    (r"^(encoder\.layers\.\d+)\.feed_forward\.intermediate_dense\.", r"\1.fc1."),
-    (r"^(encoder\.layers\.\d+)\.feed_forward\.output_dense\.", r"\1.fc2."),
-]
-
-
-def to_fairseq(model: PreTrainedModel) -> dict[str, torch.Tensor | dict]:
-    """The state dict of one of our pre-training models under the reference's names, teacher under `_ema`."""
-    prefix = f"{model.base_model_prefix}."
-    # A group norm is the reference's Sequential entry 2, a layer norm sits between two transposes in it.
-    norm = r"\1.2." if getattr(model.config, "feat_extract_norm", "layer") == "group" else r"\1.2.1."
-    rules = [*_BACK, (r"^(feature_extractor\.conv_layers\.\d+)\.layer_norm\.", norm)]
-    state, teacher, heads = {}, {}, {}
-    for name, tensor in model.state_dict().items():
-        if name.startswith(prefix):
-            state[_rename(name.removeprefix(prefix), rules)] = tensor
-        elif name.startswith("teacher."):
-            teacher[_rename(f"encoder.{name.removeprefix('teacher.')}", rules).removeprefix("encoder.")] = tensor
-        elif name.startswith("heads."):
-            heads.setdefault(name.split(".", 2)[2], []).append(tensor)
-        else:
-            state[name] = tensor
-    if teacher:
-        state["_ema"] = teacher
-    packed = {"label_embeddings": "label_embs_concat", "projection.weight": "final_proj.weight",
-              "projection.bias": "final_proj.bias"}  # fmt: skip
-    return state | {packed[name]: torch.cat(tensors) for name, tensors in heads.items()}
-
-
-def _rename(name: str, rules: list[tuple[str, str]]) -> str:
-    for pattern, replacement in rules:
-        if re.match(pattern, name):
-            return re.sub(pattern, replacement, name)
-    return name

@@ -1,1 +1,1 @@
-"""Use a model: features of files of any length, neighbours, export."""
+"""Use a model: features of audio files of any length, similar clips, export."""

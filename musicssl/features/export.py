@@ -1,6 +1,7 @@
-"""The encoder as ONNX or as a `torch.export` program, for waveforms of any length: `musicssl export DIR OUT.onnx`.
+"""Export the encoder as ONNX or as a `torch.export` program, for waveforms of any length.
 
-Input `input_values` (B, N), normalised as the model's feature extractor does; outputs one (B, T, D) per layer.
+The input is `input_values` (B, N), normalized as by the model's feature extractor; there is one output (B, T, D) per
+layer.
 """
 
 import argparse
@@ -12,6 +13,7 @@ from torch import nn
 
 from musicssl.errors import UserError
 from musicssl.features.extract import choose_layers, open_encoder
+from musicssl.files import whole_file
 from musicssl.probing.encoders.huggingface import HuggingFaceEncoder
 
 EXAMPLE_SAMPLES = 16_000
@@ -25,7 +27,7 @@ class _States(nn.Module):
     def __init__(self, model: nn.Module, chosen: list[int]):
         super().__init__()
         self.model, self.chosen = model, chosen
-        # Plain products and a softmax, which every runtime knows.
+        # Plain products and a softmax, which every runtime supports.
         model.set_attn_implementation("eager")
         self.eval()
 
@@ -39,13 +41,13 @@ def _example() -> torch.Tensor:
 
 
 def export_program(encoder: HuggingFaceEncoder, chosen: list[int]) -> torch.export.ExportedProgram:
-    """The encoder with a free batch and a free length of at least two frames (720 samples)."""
+    """The encoder as a program for any batch size and any length from two frames (720 samples) on."""
     with torch.no_grad():
         return torch.export.export(_States(encoder.model, chosen), (_example(),), dynamic_shapes=_FREE)
 
 
 def export_onnx(encoder: HuggingFaceEncoder, path: Path, chosen: list[int]) -> None:
-    """Write an ONNX file whose batch and length are free.
+    """Write an ONNX file for any batch size and length.
 
     Raises:
         UserError: `onnx` or `onnxscript` is not installed.
@@ -56,16 +58,15 @@ def export_onnx(encoder: HuggingFaceEncoder, path: Path, chosen: list[int]) -> N
     except ImportError as error:
         raise UserError(f'--format onnx needs {error.name}: pip install "music2vec-musichubert[export]"') from None
     names = [f"layer_{encoder.state_names[index]}" for index in chosen]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with torch.no_grad():
+    with torch.no_grad(), whole_file(path) as partial:
         torch.onnx.export(
-            _States(encoder.model, chosen), (_example(),), path, input_names=["input_values"], output_names=names,
+            _States(encoder.model, chosen), (_example(),), partial, input_names=["input_values"], output_names=names,
             dynamic_shapes=_FREE, opset_version=OPSET, dynamo=True, external_data=False, verbose=False,
         )  # fmt: skip
 
 
 def largest_difference(encoder: HuggingFaceEncoder, path: Path, chosen: list[int], samples: int) -> float:
-    """Largest absolute difference between the exported file and the model on noise of another batch and length."""
+    """The largest absolute difference between the file and the model, on noise of another batch size and length."""
     waveforms = torch.randn(1, samples, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         expected = _States(encoder.model, chosen)(waveforms)

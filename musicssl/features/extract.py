@@ -1,4 +1,4 @@
-"""Features of audio files of any length: `musicssl extract AUDIO… --model M --out DIR` and `musicssl.extract`.
+"""Extract features of audio files of any length.
 
 Shapes: T frames of a file (20 ms apart for our models), S chosen layers, D width.
 """
@@ -14,6 +14,7 @@ from tqdm import tqdm
 from transformers import AutoFeatureExtractor, PreTrainedModel
 
 from musicssl.audio.decode import AUDIO_EXTENSIONS, AudioFile, BadAudio
+from musicssl.audio.walk import audio_files
 from musicssl.errors import UserError
 from musicssl.families import FAMILIES, check_model_directory, feature_extractor_for
 from musicssl.features.feature_files import DTYPES, frame_writer, read_settings
@@ -26,10 +27,10 @@ class ExtractSettings:
     """How features are computed.
 
     Attributes:
-        layer: "last", "all", one state ("0" is the transformer's input, "12" the output of layer 12), or "3,6,9".
-        window_seconds: what the transformer attends over; music2vec was trained on 30 s.
-        context_seconds: of each window computed but not kept, on both sides.
-        file_statistics: normalise over the whole file; False normalises every window alone.
+        layer: "last", "all", one layer ("0" is the transformer's input, "12" the output of layer 12), or "3,6,9".
+        window_seconds: the length that the transformer attends over; music2vec was trained on 30 s.
+        context_seconds: how much is computed but not kept at both ends of a window.
+        file_statistics: normalize over the whole file; False normalizes every window by itself.
     """
 
     layer: str = "last"
@@ -44,7 +45,7 @@ def open_encoder(
     """The encoder behind a directory, a Hub id or a loaded model.
 
     Raises:
-        UserError: nothing loadable is there, or only a pickle or a damaged file.
+        UserError: there is no model, or only a pickle or a damaged file.
     """
     if isinstance(model, PreTrainedModel):
         encoder_model = model.base_model
@@ -59,11 +60,13 @@ def open_encoder(
 
 
 def choose_layers(encoder: HuggingFaceEncoder, layer: str) -> list[int]:
-    """Indices of the hidden states that `--layer` names; UserError when there is no such layer."""
+    """The indices of the hidden states that `layer` names; UserError when the model has no such layer."""
     names = encoder.state_names
     chosen = {"last": names[-1:], "all": names}.get(layer) or tuple(part.strip() for part in str(layer).split(","))
     if unknown := [name for name in chosen if name not in names]:
-        raise UserError(f"--layer {', '.join(unknown)}: {encoder.name} has 0 to {names[-1]}, 'last' and 'all'")
+        raise UserError(
+            f"--layer {', '.join(unknown)}: no such layer in {encoder.name}; available: 0 to {names[-1]}, last, all"
+        )
     return [names.index(name) for name in chosen]
 
 
@@ -74,14 +77,14 @@ def extract(
 
     Args:
         model: a directory, a Hub id, or a loaded model.
-        path: audio that libsndfile reads; it is mixed down and resampled to the model's rate.
+        path: an audio file that libsndfile reads; it is mixed to mono and resampled to the model's rate.
         settings: the fields of `ExtractSettings`.
 
     Returns:
-        float32 (T, D), or (T, S, D) when several layers are asked for.
+        float32 (T, D), or (T, S, D) for several layers.
 
     Raises:
-        UserError: nothing loadable at `model`, no such layer.
+        UserError: `model` cannot be loaded, or has no such layer.
         BadAudio: the file cannot be read or is shorter than one frame (25 ms).
     """
     encoder = model if isinstance(model, HuggingFaceEncoder) else open_encoder(model)
@@ -98,7 +101,7 @@ def _windowed(encoder: HuggingFaceEncoder, settings: ExtractSettings) -> Windowe
 
 
 def _kept_frames(windowed: WindowedEncoder, file: AudioFile, chosen: list[int], progress=None):
-    """Arrays (frames, S, D) that together are the file's."""
+    """The features of the file in pieces (frames, S, D)."""
     for window, states in windowed.frames(file):
         kept = states[chosen, window.keep_first - window.first : window.keep_end - window.first]
         yield kept.transpose(0, 1).cpu().numpy()
@@ -114,7 +117,7 @@ def extract_to_file(
     dtype: str = "float32",
     progress=None,
 ) -> bool:
-    """Write the features of one file, unless `path` holds them already; True when it wrote."""  # fmt: skip
+    """Write the features of one file to `path`, unless they are there already; return whether they were written."""
     chosen = choose_layers(encoder, settings.layer)
     stat = source.stat()
     recorded = {
@@ -136,14 +139,18 @@ def extract_to_file(
 
 
 def find_audio(texts: list[str]) -> list[tuple[Path, Path]]:
-    """(file, its path below the folder it was found in) for each audio file named or inside a folder named."""
+    """Audio files from files and folders: (file, its path below the folder that was given) for each.
+
+    Raises:
+        UserError: nothing is there, a folder holds no audio, or two files would share one file of features.
+    """
     found = []
     for text in texts:
         path = Path(text)
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in AUDIO_EXTENSIONS)
+            inside = audio_files(path)
             if not inside:
-                raise UserError(f"{path}: no audio inside ({', '.join(sorted(AUDIO_EXTENSIONS))})")
+                raise UserError(f"{path}: no audio in this folder ({', '.join(sorted(AUDIO_EXTENSIONS))})")
             found += [(file, file.relative_to(path)) for file in inside]
         elif path.is_file():
             found.append((path, Path(path.name)))
@@ -151,7 +158,7 @@ def find_audio(texts: list[str]) -> list[tuple[Path, Path]]:
             raise UserError(f"{path}: no such file or folder")
     names = [str(name) for _, name in found]
     if twice := {name for name in names if names.count(name) > 1}:
-        raise UserError(f"{min(twice)} is there twice and would overwrite its own features: extract the folders apart")
+        raise UserError(f"two inputs are named {min(twice)} and would write the same file: run once per folder")
     return found
 
 
@@ -166,7 +173,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def settings_from(arguments: argparse.Namespace) -> ExtractSettings:
-    """The settings that the flags of `add_model_arguments` (and `--window_statistics`) give."""
+    """The settings in the flags of `add_model_arguments` and `--window_statistics`."""
     return ExtractSettings(
         arguments.layer, arguments.window_seconds, arguments.context_seconds,
         not getattr(arguments, "window_statistics", False),

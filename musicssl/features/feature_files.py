@@ -1,4 +1,4 @@
-"""Files of features, written as the frames come: the whole of them is never in memory.
+"""Files of features, written frame by frame, so that they never have to fit into memory.
 
 npz:      `features` (T, D), or (T, S, D) of several layers, `times_seconds` (T,), `layers` and `settings` (JSON)
 parquet:  a row per frame: `time_seconds` and, for each layer, `layer_NAME`, a list of D numbers
@@ -7,7 +7,6 @@ Shapes: T frames, S layers, D width.
 """
 
 import json
-import os
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,11 +15,13 @@ from typing import Protocol
 
 import numpy as np
 
+from musicssl.files import whole_file
+
 DTYPES = ("float32", "float16")
 
 
 class FrameWriter(Protocol):
-    """Takes the frames of one file in order."""
+    """Takes the frames of one file, in order."""
 
     def write(self, frames: np.ndarray) -> None:
         """Append (frames, S, D)."""
@@ -30,25 +31,22 @@ class FrameWriter(Protocol):
 def frame_writer(
     path: Path, layers: list[str], times_seconds: np.ndarray, width: int, dtype: str, settings: dict
 ) -> Iterator[FrameWriter]:
-    """A writer of `path` (.npz or .parquet); the file appears under its name when it is whole.
+    """Open a writer of `path` (.npz or .parquet); the file appears under its name when it is complete.
 
     Args:
         times_seconds: the middle of each frame's samples, (T,).
-        settings: what the features depend on, kept in the file for `read_settings`.
+        settings: everything the features depend on; kept in the file for `read_settings`.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    path.parent.mkdir(parents=True, exist_ok=True)
     open_writer = {".npz": _npz_writer, ".parquet": _parquet_writer}[path.suffix]
-    try:
-        with open_writer(aside, layers, times_seconds, width, dtype, settings) as writer:
-            yield writer
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with (
+        whole_file(path, shared=True) as partial,
+        open_writer(partial, layers, times_seconds, width, dtype, settings) as writer,
+    ):
+        yield writer
 
 
 def read_settings(path: Path) -> dict | None:
-    """The settings a file was written with; None when it is missing or no such file."""
+    """The settings that a file was written with; None when it is missing or is another kind of file."""
     try:
         if path.suffix == ".npz":
             with np.load(path) as arrays:

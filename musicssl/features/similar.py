@@ -1,4 +1,4 @@
-"""The clips of a folder nearest to one clip, through FAISS, with a page to listen to: `musicssl similar QUERY FOLDER`.
+"""Find the clips of a folder that are most similar to one clip, with FAISS, and write a page to listen to them.
 
 Shapes: n clips, D width.
 """
@@ -13,10 +13,10 @@ from pathlib import Path
 import faiss
 import jinja2
 import numpy as np
-import soundfile
 from tqdm import tqdm
 
 from musicssl.audio.decode import AudioFile, BadAudio
+from musicssl.audio.write import write_audio
 from musicssl.errors import UserError
 from musicssl.features.extract import (
     ExtractSettings,
@@ -27,6 +27,7 @@ from musicssl.features.extract import (
     open_encoder,
     settings_from,
 )
+from musicssl.files import write_text
 from musicssl.probing.encoders.huggingface import HuggingFaceEncoder
 
 PREVIEW_SECONDS = 10.0
@@ -45,9 +46,9 @@ class Neighbour:
 def mean_features(
     encoder: HuggingFaceEncoder, files: list[tuple[Path, Path]], cache: Path, settings: ExtractSettings, progress=None
 ) -> tuple[np.ndarray, list[tuple[Path, Path]], list[str]]:
-    """Each clip's mean over time: float32 (n, D), the clips that have one, and why the others have none.
+    """The mean features of clips: float32 (n, D), the n clips that could be read, and the errors of the others.
 
-    Frames are kept under `cache`, so that the next query computes only what is new.
+    Frames are kept under `cache`, so that the next query computes only the features of new clips.
     """
     means, kept, bad = [], [], []
     for file, name in files:
@@ -66,7 +67,7 @@ def mean_features(
 def nearest(query: np.ndarray, clips: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Scores and indices, best first, of the `count` rows of (n, D) most similar to (D,) by cosine.
 
-    The mean of the clips is taken off first: features of all music point the same way, which hides what differs.
+    The mean of the clips is subtracted first: it is common to all music and would hide the differences.
     """
     centre = clips.mean(axis=0)
     rows = np.ascontiguousarray(clips - centre, dtype=np.float32)
@@ -88,20 +89,20 @@ def find_similar(
     settings: ExtractSettings,
     progress=None,
 ) -> tuple[list[Neighbour], int, list[str]]:
-    """The `count` clips of `folder` nearest to `query`, how many there are, and the files that could not be read.
+    """The `count` clips of `folder` nearest to `query`, the number of all clips, and the errors of unreadable ones.
 
     Raises:
-        UserError: several layers, no readable clip, or a query that cannot be read.
-    """  # fmt: skip
+        UserError: several layers are named, no clip can be read, or the query cannot be read.
+    """
     if len(choose_layers(encoder, settings.layer)) > 1:
-        raise UserError(f"--layer {settings.layer}: neighbours are found by one layer")
+        raise UserError(f"--layer {settings.layer}: neighbours are found with one layer; name one")
     clips, kept, bad = mean_features(encoder, find_audio([str(folder)]), cache, settings, progress)
     (query_mean, _, unreadable) = mean_features(encoder, [(query, Path(query.name))], cache / ".query", settings)
     if unreadable:
         raise UserError(unreadable[0])
     others = [index for index, (file, _) in enumerate(kept) if file.resolve() != query.resolve()]
     if not others:
-        raise UserError(f"{folder}: no clip but the query can be read")
+        raise UserError(f"{folder}: no clip can be read, apart from the query")
     scores, indices = nearest(query_mean[0], clips[others], count)
     found = [
         Neighbour(kept[others[index]][0], str(kept[others[index]][1]), float(score))
@@ -111,28 +112,25 @@ def find_similar(
 
 
 def preview(path: Path) -> str:
-    """Ten seconds from the middle of a file as Ogg Vorbis, base64."""
+    """Ten seconds from the middle of a file, as Ogg Vorbis in base64."""
     with AudioFile(path) as file:
         total = file.num_samples(PREVIEW_RATE)
         length = min(total, int(PREVIEW_SECONDS * PREVIEW_RATE))
         samples = file.read((total - length) // 2, length, PREVIEW_RATE)
     buffer = io.BytesIO()
-    with soundfile.SoundFile(buffer, "w", PREVIEW_RATE, 1, format="OGG", subtype="VORBIS") as file:
-        for start in range(0, len(samples), PREVIEW_RATE):
-            file.write(np.clip(samples[start : start + PREVIEW_RATE], -1, 1))
+    write_audio(buffer, np.clip(samples, -1, 1), PREVIEW_RATE, format="OGG", subtype="VORBIS")
     return base64.b64encode(buffer.getvalue()).decode()
 
 
 def write_page(path: Path, query: Path, neighbours: list[Neighbour], total: int, model: str, layer: str) -> None:
-    """One HTML file with everything inside: names, scores and audio players."""
+    """Write one self-contained HTML file of names, scores and audio players."""
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True)
     clips = [{"name": n.name, "score": n.score, "audio": preview(n.path)} for n in neighbours]
     page = environment.get_template("similar_template.html").render(
         query={"name": query.name, "audio": preview(query)}, neighbours=clips, total=total, model=model, layer=layer,
         seconds=f"{PREVIEW_SECONDS:g}",
     )  # fmt: skip
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page)
+    write_text(path, page)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

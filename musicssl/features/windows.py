@@ -1,13 +1,13 @@
-"""Features of audio of any length in overlapping windows, at constant memory.
+"""Features of audio of any length in overlapping windows, in constant memory.
 
 Shapes: N samples, T frames of the whole file (`hop` samples apart), W frames of a window, S hidden states, D width.
 
-A frame of the convolutions sees 400 samples, so windows that begin at a multiple of the hop give the frames of the
-whole file, and a frame's *context* inside its window decides how near the transformer comes to them. Whatever a
-model computes over the whole input is computed over the whole file first, in one pass of constant memory: mean and
-variance of the waveform (music2vec), statistics of the group norm after the first convolution (HuBERT). Thereby
-state 0 equals the whole file's, up to rounding, wherever the positional convolution's 64 frames are inside the
-window. Attention sees its window only: the higher states approach the whole file's but are not equal to them.
+A frame of the convolutions covers 400 samples, so that windows which start at a multiple of the hop give the frames of
+the whole file. What a model computes over its whole input is computed over the whole file first, in one pass of
+constant memory: the mean and variance of the waveform (music2vec), the statistics of the group norm after the first
+convolution (HuBERT). State 0 therefore equals that of the whole file, up to rounding, wherever the 64 frames of the
+positional convolution lie inside the window. Attention covers one window only: the higher states are close to those of
+the whole file but not equal to them, the closer the more context a frame has in its window.
 """
 
 import contextlib
@@ -37,21 +37,21 @@ class Window:
 
 
 def plan_windows(num_frames: int, window_frames: int, context_frames: int) -> list[Window]:
-    """Windows whose kept frames tile the file; all but a short file's are of the same length.
+    """Windows whose kept frames tile the file; all have the same length, unless the file is shorter than one.
 
     Raises:
-        UserError: the context leaves nothing of a window to keep.
+        UserError: the context leaves no frame of a window to keep.
     """
     step = window_frames - 2 * context_frames
     if step < 1:
         raise UserError(
-            f"--context_seconds on both sides leaves nothing of --window_seconds: {context_frames} + {context_frames}"
-            f" of {window_frames} frames; make the window longer"
+            f"--context_seconds leaves nothing of --window_seconds: {context_frames} frames at both ends of"
+            f" {window_frames}; choose a longer window or less context"
         )
     if num_frames <= window_frames:
         return [Window(0, num_frames, 0, num_frames)]
     firsts = list(range(0, num_frames - window_frames, step)) + [num_frames - window_frames]
-    # Neighbours meet in the middle of what they share; the last window is moved back to full length.
+    # Neighbours meet in the middle of their overlap; the last window starts early enough to have the full length.
     seams = [(first + window_frames + following) // 2 for first, following in zip(firsts, firsts[1:], strict=False)]
     return [
         Window(first, first + window_frames, start, end)
@@ -61,7 +61,7 @@ def plan_windows(num_frames: int, window_frames: int, context_frames: int) -> li
 
 @dataclass(frozen=True)
 class FileStatistics:
-    """What the model normalises by, over the whole file: the waveform's, and per channel the first convolution's."""
+    """Statistics of a whole file: mean and std of the waveform, and of each channel of the first convolution."""
 
     mean: float
     std: float
@@ -73,17 +73,17 @@ class WindowedEncoder:
     """An encoder applied to files window by window.
 
     Args:
-        encoder: a waveform encoder as `musicssl.probing.encoders.huggingface.load_encoder` makes it, on its device.
-        window_seconds: what the transformer attends over.
-        context_seconds: frames computed and dropped on each side of what is kept, where the file has them.
-        file_statistics: normalise over the file; False normalises each window alone, as training does crops.
+        encoder: a waveform encoder from `musicssl.probing.encoders.huggingface.load_encoder`, on its device.
+        window_seconds: the length that the transformer attends over.
+        context_seconds: how much is computed and dropped at both ends of a window, where the file continues.
+        file_statistics: normalize over the file; False normalizes each window by itself, as training does crops.
     """
 
     def __init__(
         self, encoder: HuggingFaceEncoder, window_seconds: float, context_seconds: float, file_statistics: bool = True
     ):
         if not getattr(encoder, "takes_waveform", False) or encoder.frame_rate_hz is None:
-            raise UserError(f"--model {encoder.name}: features need an encoder of waveforms with convolutions")
+            raise UserError(f"--model {encoder.name}: choose an encoder of waveforms with a constant frame rate")
         self.encoder, self.file_statistics = encoder, file_statistics
         self.sampling_rate = encoder.sampling_rate
         self.hop = round(self.sampling_rate / encoder.frame_rate_hz)
@@ -94,7 +94,7 @@ class WindowedEncoder:
         plan_windows(2 * self.window_frames, self.window_frames, self.context_frames)
 
     def num_frames(self, file: AudioFile) -> int:
-        """T of a file; BadAudio when it is shorter than one frame or ends long before its header says."""
+        """T of a file; BadAudio when it is shorter than one frame or ends long before the length in its header."""
         file.find_end()
         samples = file.num_samples(self.sampling_rate)
         if samples < self.field:
@@ -102,7 +102,7 @@ class WindowedEncoder:
         return (samples - self.field) // self.hop + 1
 
     def frames(self, file: AudioFile) -> Iterator[tuple[Window, torch.Tensor]]:
-        """Each window of the plan and its frames, context included: float32 (S, W, D)."""
+        """Each window of the plan with its frames, including context: float32 (S, W, D)."""
         statistics = self.statistics(file) if self.file_statistics else None
         with self._group_norm(statistics):
             for window in plan_windows(self.num_frames(file), self.window_frames, self.context_frames):
@@ -133,12 +133,12 @@ class WindowedEncoder:
         if not getattr(self.encoder.extractor, "do_normalize", False):
             mean, std = 0.0, 1.0
         else:
-            # `Wav2Vec2FeatureExtractor` adds 1e-7, music2vec's own as much as its training.
+            # `Wav2Vec2FeatureExtractor` adds 1e-7, music2vec's own extractor 1e-5.
             epsilon = getattr(self.encoder.extractor, "variance_epsilon", 1e-7)
             mean, std = moments.mean.item(), math.sqrt(moments.variance.item() + epsilon)
         if group_layer is None:
             return FileStatistics(mean, std)
-        # The convolution is affine: normalising its input moves and scales its moments.
+        # The convolution is affine: normalizing its input shifts and scales its moments.
         bias = 0.0 if group_layer.conv.bias is None else group_layer.conv.bias.cpu().double()
         shift = group_layer.conv.weight.sum(dim=(1, 2)).cpu().double() * mean
         group_mean = (group_moments.mean - bias - shift) / std + bias
@@ -165,7 +165,7 @@ class WindowedEncoder:
 
 
 class _FixedGroupNorm(nn.Module):
-    """A group norm of one channel per group whose statistics are given."""
+    """A group norm with one channel per group and given statistics."""
 
     def __init__(self, norm: nn.GroupNorm, statistics: FileStatistics):
         super().__init__()
@@ -179,13 +179,13 @@ class _FixedGroupNorm(nn.Module):
 
 
 class _Moments:
-    """Mean and biased variance over time, gathered block by block: (channels,) in float64."""
+    """Mean and biased variance over time, accumulated block by block: (channels,) in float64."""
 
     def __init__(self):
         self.count, self.sum, self.square = 0, 0.0, 0.0
 
     def add(self, values: torch.Tensor) -> None:
-        """Take in (channels, time)."""
+        """Add a block (channels, time)."""
         values = values.cpu().double()
         self.count += values.shape[1]
         self.sum = self.sum + values.sum(dim=1)

@@ -19,7 +19,7 @@ from transformers import (
 from musichubert import MusicHubertConfig, MusicHubertForPreTraining
 from musicssl.cli import main
 from musicssl.convert.convert import convert, load_any
-from musicssl.convert.fairseq_config import to_fairseq
+from musicssl.convert.fairseq import to_fairseq
 from musicssl.convert.safe_pickle import Inert, read_checkpoint
 from musicssl.errors import UserError
 from musicssl.model_files import save_for_hub

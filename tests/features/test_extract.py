@@ -186,7 +186,7 @@ def test_the_command_extracts_a_folder_skips_bad_files_and_resumes(tiny_models, 
     ("flags", "message"),
     [
         (["nowhere.wav"], "nowhere.wav: no such file"),
-        (["--layer", "9"], "--layer 9: .* has 0 to 3"),
+        (["--layer", "9"], "--layer 9: no such layer in .* available: 0 to 3"),
         (["--context_seconds", "20"], "--context_seconds"),
         (["--model", "/nowhere/at/all"], "--model /nowhere/at/all"),
     ],

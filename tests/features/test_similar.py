@@ -76,12 +76,12 @@ def test_the_command_writes_a_page_with_players_inside(tiny_models, collection, 
 
 def test_what_cannot_be_searched_is_said(tiny_models, collection, tmp_path):
     encoder = open_encoder(tiny_models["music2vec"])
-    with pytest.raises(UserError, match="by one layer"):
+    with pytest.raises(UserError, match="--layer all: .* with one layer"):
         find_similar(encoder, collection / "tone0.wav", collection, tmp_path, 3, ExtractSettings(layer="all"))
     with pytest.raises(UserError, match=r"notes\.mp3: not readable"):
         find_similar(encoder, collection / "notes.mp3", collection, tmp_path, 3, ExtractSettings())
     lonely = tmp_path / "lonely"
     lonely.mkdir()
     (lonely / "one.wav").write_bytes((collection / "tone0.wav").read_bytes())
-    with pytest.raises(UserError, match="no clip but the query"):
+    with pytest.raises(UserError, match="no clip can be read, apart from the query"):
         find_similar(encoder, lonely / "one.wav", lonely, tmp_path / "c", 3, ExtractSettings())
