@@ -24,9 +24,16 @@ class Table:
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
         )
 
-    def markdown(self) -> str:
-        """A Markdown table whose columns line up in a terminal too; a bar in a cell is escaped."""
+    def markdown(self, aligned: bool = True) -> str:
+        """A Markdown table; a bar in a cell is escaped.
+
+        Args:
+            aligned: whether the columns line up in a terminal too.
+        """
         lines, widths = self._lines_and_widths(lambda cell: cell.replace("|", "\\|"))
+        if not aligned:
+            printed = ["| " + " | ".join(line) + " |" for line in lines]
+            return "\n".join([printed[0], "|" + "---|" * len(widths), *printed[1:]])
         printed = [
             "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |"
             for line in lines

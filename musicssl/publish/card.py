@@ -1,54 +1,60 @@
-"""Model cards from measured files only: `musicssl card DIR` and, for every push, `write_card`.
+"""Write the card of a model, from measured files only.
 
-A card shows a number only through a `Ledger`, which knows the file and the field; a card with any other number is
-not written.
+Every number of a card goes through a `Ledger`, which records its file and field; a card with any other number is not
+written.
 """
 
 import argparse
-import json
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCardData
 from safetensors import safe_open
 
 from musicssl.errors import UserError
+from musicssl.files import write_json, write_text
+from musicssl.publish.card_pictures import draw_layers, draw_training
 from musicssl.publish.card_text import CITATION, STOCK_TYPES, SUMMARIES, TEMPLATES
 from musicssl.publish.provenance import Ledger
 from musicssl.publish.recipe_cards import write_recipe_cards
+from musicssl.tables import Table
 
 NUMBERS_FILE = "card_numbers.json"
-# Configuration fields and recipe keys that a card shows, with their names for the reader.
+# The configuration fields and recipe keys that a card shows, with the names that a reader sees.
 MODEL_FIELDS = {
     "num_hidden_layers": "transformer layers", "hidden_size": "width", "num_attention_heads": "attention heads",
     "front_end_features": "front end", "sampling_rate": "sampling rate, Hz",
-    "average_top_k_layers": "target layers", "ema_end_decay": "teacher's decay",
-    "num_clusters": "clusters", "label_features": "labels from", "label_rate_hz": "label rate, Hz",
-    "projection_dim": "label space", "auxiliary_dim": "auxiliary targets",
+    "average_top_k_layers": "target layers", "ema_end_decay": "teacher's final decay",
+    "num_clusters": "clusters", "label_features": "features that were clustered", "label_rate_hz": "label rate, Hz",
+    "projection_dim": "projection width", "auxiliary_dim": "width of the auxiliary target",
 }  # fmt: skip
 RECIPE_FIELDS = {
-    "recipe_name": "recipe", "init_from": "initialised from", "train_data": "training data",
+    "recipe_name": "recipe", "init_from": "initialized from", "train_data": "training data",
     "validation_data": "validation data", "crop_seconds": "crop, s", "mask_probability": "mask probability",
     "mask_span": "mask span, frames", "max_updates": "updates planned",
     "audio_seconds_per_update": "audio per update, s", "learning_rate": "peak learning rate", "schedule": "schedule",
-    "weight_decay": "weight decay", "mixed_precision": "precision asked for", "seed": "seed",
+    "weight_decay": "weight decay", "mixed_precision": "mixed precision", "seed": "seed",
 }  # fmt: skip
 
 
 def write_card(
     directory: str | Path, model_id: str | None = None, licence: str | None = None, data_description: str = ""
 ) -> Path:
-    """Write README.md, its pictures and `card_numbers.json` of a run or a published tree.
+    """Write README.md, its pictures and `card_numbers.json` for a run or a published model.
 
     Args:
-        directory: holds config.json and model.safetensors, and what there is of recipe.yaml, metrics.jsonl,
-            results.json, environment.json and codebook/.
-        model_id: the Hub id in the examples; the directory's name when it has none yet.
-        licence: of the weights, as the Hub spells it; without one the card says that none was chosen.
-        data_description: the publisher's own words, shown as such.
+        directory: holds config.json and model.safetensors, and any of recipe.yaml, metrics.jsonl, results.json,
+            environment.json and codebook/.
+        model_id: the Hub id in the examples; by default the name of the directory.
+        licence: the licence of the weights, as the Hub spells it; without one the card says that none was chosen.
+        data_description: what the publisher says of the training data, shown as a quotation.
+
+    Returns:
+        The path of README.md.
 
     Raises:
-        UserError: no configuration there, or a number without a source.
+        UserError: there is no configuration, or the card would show a number without a source.
     """
     directory = Path(directory)
     ledger = Ledger(directory)
@@ -60,8 +66,8 @@ def write_card(
         raise UserError(
             f"the card of {directory} shows numbers without a source: {', '.join(sorted(set(unsupported)))}"
         )
-    (directory / NUMBERS_FILE).write_text(json.dumps(ledger.entries, indent=2, ensure_ascii=False) + "\n")
-    (directory / "README.md").write_text(text)
+    write_json(directory / NUMBERS_FILE, ledger.entries)
+    write_text(directory / "README.md", text)
     return directory / "README.md"
 
 
@@ -70,7 +76,7 @@ def render(
 ) -> str:
     """The card's text; every number in it is in the ledger."""
     recipe = ledger.read("recipe.yaml") or {}
-    # With iterations, the model, its metrics and its codebook are of the newest one, and that has a recipe of its own.
+    # In a run of several iterations, the model is that of the newest one, which has a recipe of its own.
     of_model = "iteration_recipe.yaml" if (ledger.directory / "iteration_recipe.yaml").is_file() else "recipe.yaml"
     own_recipe = ledger.read(of_model) or {}
     metrics = ledger.read("metrics.jsonl") or []
@@ -92,12 +98,12 @@ def render(
         training_table=_table([
             *_fields(ledger, of_model, own_recipe, RECIPE_FIELDS),
             *_iterations(ledger, recipe.get("iterations") or []), *_progress(ledger, metrics), *_environment(ledger),
-        ]) or "No recipe.yaml is here: how it was trained is not on record.",
+        ]) or "There is no recipe.yaml, so that the training settings are not known.",
         data_description=data_description,
-        training=_curve_ends(ledger, metrics),
+        has_metrics=bool(metrics),
+        curve_ends=_curve_ends(ledger, metrics),
         codebooks=_codebooks(ledger),
-        results=_results(ledger, results),
-        results_note="layer and learning rate chosen on validation, tested once",
+        scores=_scores(ledger, results),
         failed=[
             ledger.cite(f"{task} could not be measured: {message}", f"results.json: errors/{task}")
             for task, message in results.get("errors", {}).items()
@@ -134,7 +140,7 @@ def _fields(ledger: Ledger, name: str, values: dict, shown: dict[str, str]) -> l
         if values.get(key) not in (None, "", [], 0, False):
             value = values[key]
             parts = value if isinstance(value, list) else [value]
-            # A folder's place on the publisher's disk is nobody's business.
+            # Only the name of a folder: its full path would show how the publisher's disk is organized.
             parts = [Path(part).name if isinstance(part, str) and Path(part).is_absolute() else part for part in parts]
             texts = [ledger.quote(part, f"{name}: {key}", ".6g" if isinstance(part, float) else "") for part in parts]
             rows.append((label, ", ".join(texts)))
@@ -142,7 +148,7 @@ def _fields(ledger: Ledger, name: str, values: dict, shown: dict[str, str]) -> l
 
 
 def _iterations(ledger: Ledger, iterations: list[dict]) -> list[tuple[str, str]]:
-    """What the recipe plans for each of HuBERT's iterations; the row `recipe` names the one that the model is of."""
+    """The settings of each of HuBERT's iterations in the recipe."""
     rows = []
     for number, iteration in enumerate(iterations, start=1):
         source = f"recipe.yaml: iterations, {number}"
@@ -176,7 +182,7 @@ def _progress(ledger: Ledger, metrics: list[dict]) -> list[tuple[str, str]]:
     rows = [("updates done", ledger.quote(metrics[-1]["update"], "metrics.jsonl: update, last row"))]
     hours = [row["audio_hours"] for row in metrics if "audio_hours" in row]
     if hours:
-        rows.append(("audio seen, hours", ledger.quote(hours[-1], "metrics.jsonl: audio_hours, last row", ".3g")))
+        rows.append(("audio processed, hours", ledger.quote(hours[-1], "metrics.jsonl: audio_hours, last row", ".3g")))
     speeds = [row["perf/audio_seconds_per_second"] for row in metrics if "perf/audio_seconds_per_second" in row]
     if speeds:
         source = "metrics.jsonl: perf/audio_seconds_per_second, median of the rows"
@@ -185,14 +191,14 @@ def _progress(ledger: Ledger, metrics: list[dict]) -> list[tuple[str, str]]:
 
 
 def _environment(ledger: Ledger) -> list[tuple[str, str]]:
-    """What the run recorded of its machine and data; `environment.json` is written by `run_pretraining.py`."""
+    """What the run recorded of its machine and data in `environment.json`."""
     shown = {"hardware": "hardware", "processes": "processes", "train_clips": "training clips", "torch": "torch",
              "transformers": "transformers"}  # fmt: skip
     return _fields(ledger, "environment.json", ledger.read("environment.json") or {}, shown)
 
 
-def _curve_ends(ledger: Ledger, metrics: list[dict]) -> list[tuple[str, ...]]:
-    """First and last value of every loss, accuracy, spread and perplexity, of training and of validation."""
+def _curve_ends(ledger: Ledger, metrics: list[dict]) -> str:
+    """The first and last value of every loss, accuracy, standard deviation and perplexity."""
     names = {name for row in metrics for name in row if name.removeprefix("validation/").partition("/")[0] in
              ("loss", "accuracy", "target", "prediction", "labels", "label_perplexity")}  # fmt: skip
     ends = []
@@ -205,13 +211,13 @@ def _curve_ends(ledger: Ledger, metrics: list[dict]) -> list[tuple[str, ...]]:
             )
         ]  # fmt: skip
         ends.append((ledger.cite(f"`{name}`", "metrics.jsonl"), *cells))
-    return ends
+    return _markdown(("metric", "update", "first", "update", "last"), ends)
 
 
 def _codebooks(ledger: Ledger) -> str:
     shown = {
         "feature": "clustered", "feature_rate_hz": "rate, Hz", "num_clusters": "clusters", "dimension": "dimensions",
-        "num_frames_used": "frames used", "objective": "mean squared distance", "usage_perplexity": "perplexity",
+        "num_frames_used": "frames", "objective": "mean squared distance", "usage_perplexity": "cluster perplexity",
         "unused_clusters": "unused clusters", "hash": "hash",
     }  # fmt: skip
     tables = []
@@ -221,7 +227,7 @@ def _codebooks(ledger: Ledger) -> str:
     return "\n\n".join(table for table in tables if table)
 
 
-def _results(ledger: Ledger, results: dict) -> list[tuple[str, ...]]:
+def _scores(ledger: Ledger, results: dict) -> str:
     rows = []
     for task, result in results["tasks"].items():
         where = f"results.json: tasks/{task}"
@@ -238,32 +244,34 @@ def _results(ledger: Ledger, results: dict) -> list[tuple[str, ...]]:
                 ledger.quote(100 * score["mean"], f"{source}/mean", ".1f"), interval,
                 ledger.quote(result["layer"], f"{where}/layer"),
                 ledger.quote(result["split_sizes"]["test"], f"{where}/split_sizes/test"),
-                ledger.cite(result.get("comparable_to") or "–", f"{where}/comparable_to").replace("|", "/"),
+                ledger.cite(result.get("comparable_to") or "–", f"{where}/comparable_to"),
             ))  # fmt: skip
-    return rows
+    return _markdown(("task", "metric", "score", "interval", "layer", "test clips", "comparable to"), rows)
 
 
 def _limits(ledger: Ledger, recipe: dict, metrics: list[dict], results: dict) -> list[str]:
-    limits = ["It has heard what is in its training data and nothing else; other music may be represented badly."]
+    limits = ["The model may represent music that differs from its training data poorly."]
     if metrics and recipe.get("max_updates") and metrics[-1]["update"] < recipe["max_updates"]:
-        limits.append("The run stopped before the updates that its recipe plans.")
+        limits.append("The run stopped before the updates in its recipe were done.")
     if not metrics:
-        limits.append("Its training was not recorded.")
+        limits.append("There is no record of its training.")
     not_comparable = [t for t, r in results["tasks"].items() if str(r.get("comparable_to", "")).startswith("not ")]
     if not_comparable:
-        limits.append(f"Not comparable with published numbers: {', '.join(not_comparable)} (see the table for why).")
-    limits.append("Its features describe sound; they name no artist or listener, and no such use was tested.")
+        limits.append(f"Not comparable with published scores: {', '.join(not_comparable)} (the table says why).")
+    limits.append("Its features describe sound. They were not tested for identifying artists or listeners.")
     return limits
 
 
 def _table(rows: list[tuple[str, str]]) -> str:
-    return "\n".join(["| | |", "|---|---|", *(f"| {label} | {text} |" for label, text in rows)]) if rows else ""
+    return _markdown(("setting", "value"), rows)
+
+
+def _markdown(header: Sequence[str], rows: list[tuple[str, ...]]) -> str:
+    return Table(header, rows).markdown(aligned=False) if rows else ""
 
 
 def _draw(directory: Path, config: dict) -> dict[str, str | None]:
-    """Pictures beside the card, from the same files; None for one that has nothing to show."""
-    from musicssl.publish.card_pictures import draw_layers, draw_training
-
+    """Draw the pictures of the card; None for one that has nothing to show."""
     return {
         "training_picture": draw_training(directory, config["model_type"]),
         "layers_picture": draw_layers(directory),

@@ -1,16 +1,15 @@
 """The pictures of a model card, drawn from the same files as its tables."""
 
-import json
 from pathlib import Path
 
 from musicssl.errors import UserError
+from musicssl.files import read_json, whole_file
 from musicssl.plotting import load_pyplot
+from musicssl.pretraining.files.curves import plot_training
 
 
 def draw_training(directory: Path, title: str) -> str | None:
-    """training.png from metrics.jsonl; None without rows or matplotlib."""
-    from musicssl.pretraining.files.curves import plot_training
-
+    """Draw training.png from metrics.jsonl; None when there are no rows or no matplotlib."""
     metrics = directory / "metrics.jsonl"
     if not metrics.is_file() or not metrics.stat().st_size:
         return None
@@ -19,9 +18,9 @@ def draw_training(directory: Path, title: str) -> str | None:
 
 
 def draw_layers(directory: Path) -> str | None:
-    """layers.png: each task's validation score over the layers, from results.json; None when there is nothing."""
+    """Draw layers.png, each task's validation score over the layers, from results.json; None when it has no scores."""
     results = directory / "results.json"
-    tasks = json.loads(results.read_text())["tasks"] if results.is_file() else {}
+    tasks = read_json(results)["tasks"] if results.is_file() else {}
     curves = {}
     for task, result in tasks.items():
         points = {int(name): entry["validation"] for name, entry in result["layers"].items() if name.isdigit()}
@@ -31,7 +30,7 @@ def draw_layers(directory: Path) -> str | None:
         return None
     try:
         pyplot = load_pyplot()
-    except UserError:  # the table has the numbers; a card without the picture is whole
+    except UserError:  # no matplotlib: the table of the card holds the same numbers
         return None
     figure, axis = pyplot.subplots(figsize=(6, 3.2))
     for task, points in curves.items():
@@ -39,6 +38,7 @@ def draw_layers(directory: Path) -> str | None:
     axis.set_xlabel("hidden state (0: input of the transformer)")
     axis.set_ylabel("validation score")
     axis.legend(ncols=2, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    figure.savefig(directory / "layers.png")
+    with whole_file(directory / "layers.png") as partial:
+        figure.savefig(partial, format="png")
     pyplot.close(figure)
     return "layers.png"

@@ -1,4 +1,4 @@
-"""What all model cards share: the words that do not depend on a run, and the templates."""
+"""What all model cards share: the texts that do not depend on a run, and the templates."""
 
 from pathlib import Path
 
@@ -12,10 +12,10 @@ CITATION = """@inproceedings{ma2023effectiveness,
   note      = {arXiv:2307.05161}
 }"""
 SUMMARIES = {
-    "music2vec": "A music2vec encoder: data2vec pre-training on music. It learns, without labels, to predict at"
-    " masked frames what its own running average sees in the whole clip.",
-    "musichubert": "A musicHuBERT encoder: HuBERT pre-training on music. It learns, without labels, to name the"
-    " cluster that the sound of a masked frame belongs to.",
+    "music2vec": "A music2vec encoder: data2vec pre-training on music. It learns without labels, by predicting a"
+    " moving-average teacher's features at the masked frames.",
+    "musichubert": "A musicHuBERT encoder: HuBERT pre-training on music. It learns without labels, by predicting the"
+    " k-means cluster of each masked frame.",
 }
 STOCK_TYPES = {"music2vec": "data2vec-audio", "musichubert": "hubert"}
 TEMPLATES = jinja2.Environment(

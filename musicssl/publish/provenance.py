@@ -1,4 +1,4 @@
-"""Where every number of a model card comes from, and the search for numbers that come from nowhere."""
+"""Where every number of a model card comes from, and the search for numbers without a source."""
 
 import json
 import re
@@ -19,20 +19,20 @@ _READERS = {
 
 @dataclass
 class Ledger:
-    """Hands out the text of values and keeps the file and field that each was read from.
+    """Formats values for a card and remembers the file and field that each was read from.
 
     Attributes:
-        directory: the files are named relative to it.
-        entries: text -> where it comes from, "results.json: tasks/gtzan/metrics/accuracy/mean" for example.
+        directory: the folder that the files are in.
+        entries: text -> its source, "results.json: tasks/gtzan/metrics/accuracy/mean" for example.
     """
 
     directory: Path
     entries: dict[str, str] = field(default_factory=dict)
 
     def read(self, name: str):
-        """The parsed content of a .json, .jsonl or .yaml file; None when there is none."""
+        """The parsed content of a .json, .jsonl or .yaml file; None when the file does not exist."""
         path = self.directory / name
-        return _READERS[path.suffix](path.read_text()) if path.is_file() else None
+        return _READERS[path.suffix](path.read_text(encoding="utf-8")) if path.is_file() else None
 
     def quote(self, value: object, source: str, form: str = "") -> str:
         """The text of a value read from `source`, as `format(value, form)` writes it."""
@@ -41,19 +41,20 @@ class Ledger:
         return text
 
     def cite(self, text: str, source: str) -> str:
-        """Words of somebody else, numbers included."""
+        """A text that is quoted with the numbers in it."""
         self.entries.setdefault(text, source)
         return text
 
     def unsupported(self, document: str) -> list[str]:
-        """The numbers of `document` that were never handed out."""
-        return unsupported_numbers(document, self.entries)
+        """The numbers of a Markdown document that have no source."""
+        return unsupported_numbers(document.replace("\\|", "|"), self.entries)
 
 
 def unsupported_numbers(document: str, supported: Iterable[str]) -> list[str]:
-    """Numbers in a text that are none of the supported texts.
+    """The numbers of a text that are not among the supported texts.
 
-    A supported text with more than a number in it (a name, a sentence, a path) supports only itself, word for word.
+    A supported text that is more than a number (a name, a sentence, a path) supports its numbers only where it occurs
+    word for word.
     """
     numbers = {text for text in supported if _NUMBER.fullmatch(text.lstrip("-+"))}
     phrases = sorted((text for text in supported if text not in numbers and _NUMBER.search(text)), key=len)

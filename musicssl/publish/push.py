@@ -1,7 +1,7 @@
-"""Publish a repository tree on the Hub: one commit, a tag for the update, tried again until it is there.
+"""Publish a directory on the Hub in one commit with a tag, with another try after a failure.
 
-A push that broke off is taken up by the next one: large files that arrived are recognised by their hash and
-files that did not change are left out. The token is read by `huggingface_hub` and shown by nothing here.
+An interrupted push is resumed by the next one: large files that arrived are recognized by their hash, and files that
+did not change are left out. The token is read by `huggingface_hub` and never shown.
 """
 
 import re
@@ -9,24 +9,24 @@ import shutil
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
-from musicssl.errors import UserError
+from musicssl.errors import UserError, first_line
 
 RETRY_STATUS = (408, 429, 500, 502, 503, 504)
-FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 2.0, 300.0
-# Optimiser state, half-written files and caches are the run's own business.
+LONGEST_WAIT_SECONDS = 300.0
+# Optimizer state, partial files and caches are of no use to others.
 IGNORED = ["checkpoint-*/*", ".*", "**/.*", "*.tmp", "events.out.*", "__pycache__/*"]
 
 
 def redact(text: str) -> str:
-    """The text without anything that looks like an access token."""
+    """The text with everything that looks like an access token removed."""
     return re.sub(r"hf_[A-Za-z0-9]{8,}|(?<=[Bb]earer )\S+", "[token]", text)
 
 
@@ -40,51 +40,65 @@ def check_repo_id(repo_id: str, flag: str = "--hub_model_id") -> None:
         raise UserError(f"{flag} {repo_id!r} is not OWNER/NAME: {error}") from None
 
 
+def _print_to_stderr(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+@dataclass(frozen=True)
+class Retries:
+    """How a push is tried again while the network or the server fails.
+
+    Attributes:
+        attempts: how many times to try; None tries until `give_up` is set.
+        first_wait_seconds: the pause after the first failure; it doubles up to five minutes.
+        give_up: ends the pauses and the push when it is set.
+    """
+
+    attempts: int | None = 6
+    first_wait_seconds: float = 2.0
+    give_up: threading.Event = field(default_factory=threading.Event)
+
+
 def push_directory(
     directory: Path,
     repo_id: str,
     *,
     private: bool = True,
     tag: str | None = None,
-    attempts: int | None = 6,
-    first_wait_seconds: float = FIRST_WAIT_SECONDS,
-    give_up: threading.Event | None = None,
-    report: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
+    retries: Retries = Retries(),  # noqa: B008
+    report: Callable[[str], None] = _print_to_stderr,
 ) -> str:
-    """Upload a directory to a model repository on the Hub, made when it is not there.
+    """Upload a directory to a model repository on the Hub; the repository is created if needed.
 
     Args:
-        directory: the tree to publish; `checkpoint-*` folders and hidden files stay behind.
+        directory: the directory to publish; `checkpoint-*` folders and hidden files are left out.
         repo_id: OWNER/NAME.
-        private: whether a repository made here is private; one that exists keeps its visibility.
-        tag: given to the commit, `update-400000` for example; a tag that exists stays where it is.
-        attempts: how often to try while the network or the server fails; None tries until `give_up` is set.
-        first_wait_seconds: the pause after the first failure; it doubles up to five minutes.
+        private: whether a new repository is private; an existing one keeps its visibility.
+        tag: the tag of the commit, `update-400000` for example; a tag that exists is not moved.
+        retries: what to do while the network or the server fails.
         report: receives one line per failure.
 
     Returns:
-        The commit's id.
+        The id of the commit.
 
     Raises:
-        UserError: what another attempt cannot mend (no such owner, no right to write, broken card), or
-            the attempts are used up.
+        UserError: another attempt would fail too (no such owner, no permission to write, an invalid card), or the
+            attempts are used up.
     """
     check_repo_id(repo_id)
-    wait_seconds, attempt = first_wait_seconds, 1
+    wait_seconds, attempt = retries.first_wait_seconds, 1
     while True:
         try:
             return _push_once(directory, repo_id, private, tag)
-        except Exception as error:  # sorted below: what may pass is tried again, the rest goes on
-            reason = redact(str(_cause(error)).strip().split("\n")[0]) or type(error).__name__
+        except Exception as error:  # sorted below: a passing failure is tried again, any other is raised
+            reason = redact(first_line(_cause(error)))
             if not _may_pass(error):
                 raise _refusal(repo_id, error, reason) from None
-        if attempts is not None and attempt >= attempts:
-            raise UserError(f"could not push to {repo_id} after {attempt} attempts: {reason}; run it again to resume")
+        if retries.attempts is not None and attempt >= retries.attempts:
+            raise UserError(f"the push to {repo_id} failed after {attempt} attempts: {reason}; run it again to resume")
         report(f"push to {repo_id} failed ({reason}); attempt {attempt + 1} in {wait_seconds:g} s")
-        if give_up is None:
-            time.sleep(wait_seconds)
-        elif give_up.wait(wait_seconds):
-            raise UserError(f"gave up the push to {repo_id}: {reason}; `musicssl push` resumes it")
+        if retries.give_up.wait(wait_seconds):
+            raise UserError(f"the push to {repo_id} was given up: {reason}; `musicssl push` resumes it")
         wait_seconds, attempt = min(2 * wait_seconds, LONGEST_WAIT_SECONDS), attempt + 1
 
 
@@ -107,7 +121,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """The network's or the server's own words, which `huggingface_hub` wraps."""
+    """The error of the network or the server, which `huggingface_hub` wraps."""
     return next((link for link in _chain(error) if isinstance(link, HfHubHTTPError) or _is_transport(link)), error)
 
 
@@ -128,20 +142,21 @@ def _refusal(repo_id: str, error: BaseException, reason: str) -> Exception:
     status = cause.response.status_code if isinstance(cause, HfHubHTTPError) and cause.response is not None else None
     if status in (401, 403):
         return UserError(
-            f"the Hub lets nobody write to {repo_id} with this token: run `hf auth login` or set HF_TOKEN"
+            f"the access token has no permission to write to {repo_id}: run `hf auth login` or set HF_TOKEN"
         )
     return UserError(f"cannot push to {repo_id}: {reason}")
 
 
 class BackgroundPusher:
-    """Pushes snapshots of a run while training goes on; a failing network is reported and tried again.
+    """Pushes snapshots of a run while training continues; a failing network is reported and tried again.
 
-    A newer snapshot replaces one that still waits, so a long outage costs old revisions, never training time.
+    A newer snapshot replaces one that still waits, so that a long outage costs old revisions, but no training time.
 
     Args:
         repo_id: OWNER/NAME.
-        prepare: `prepare(snapshot, tree)` writes the tree to publish from a snapshot of the run.
-        private, first_wait_seconds, report: as in `push_directory`.
+        prepare: `prepare(snapshot, directory)` writes what is published from a snapshot of the run.
+        private, report: as in `push_directory`.
+        first_wait_seconds: as in `Retries`; a push is tried until `close` gives up.
     """
 
     def __init__(
@@ -150,25 +165,24 @@ class BackgroundPusher:
         prepare: Callable[[Path, Path], None],
         *,
         private: bool = True,
-        first_wait_seconds: float = FIRST_WAIT_SECONDS,
-        report: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
+        first_wait_seconds: float = Retries.first_wait_seconds,
+        report: Callable[[str], None] = _print_to_stderr,
     ):
         check_repo_id(repo_id)
-        self.repo_id, self.prepare, self.private = repo_id, prepare, private
-        self.first_wait_seconds, self.report = first_wait_seconds, report
+        self.repo_id, self.prepare, self.private, self.report = repo_id, prepare, private, report
+        self._retries = Retries(attempts=None, first_wait_seconds=first_wait_seconds)
         self.pushed: list[str] = []
         self._waiting: tuple[Path, str] | None = None
         self._changed = threading.Condition()
-        self._give_up = threading.Event()
         self._closing = False
         self._thread = threading.Thread(target=self._work, name="push-to-hub", daemon=True)
         self._thread.start()
 
     def submit(self, run_directory: Path, update: int) -> None:
-        """Queue the run as it stands now; returns at once.
+        """Queue the run in its present state; return at once.
 
-        The run's files are replaced by renaming, never rewritten, so hard links hold this moment still;
-        `metrics.jsonl` alone grows in place and is copied.
+        A run replaces its files by renaming and never rewrites them, so that hard links keep their present content;
+        only `metrics.jsonl` grows in place and is copied.
         """
         tag = f"update-{update}"
         if run_directory.name.startswith("iteration-"):
@@ -176,23 +190,23 @@ class BackgroundPusher:
         snapshot = Path(tempfile.mkdtemp(prefix=".push-", dir=run_directory))
         for source in run_directory.iterdir():
             if not source.name.startswith((".", "checkpoint-")):
-                _hold(source, snapshot / source.name)
+                _keep(source, snapshot / source.name)
         with self._changed:
             replaced, self._waiting = self._waiting, (snapshot, tag)
             self._changed.notify_all()
         if replaced:
             shutil.rmtree(replaced[0])
-            self.report(f"{replaced[1]} was not pushed: {tag} takes its place")
+            self.report(f"{replaced[1]} was not pushed: {tag} replaces it")
 
     def close(self, timeout_seconds: float | None = None) -> bool:
-        """Wait for the last snapshot to be on the Hub; False, with a word about it, when time ran out."""
+        """Wait until the last snapshot is on the Hub; report and return False when the time runs out."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
         self._thread.join(timeout_seconds)
         finished = not self._thread.is_alive()
         if not finished:
-            self._give_up.set()
+            self._retries.give_up.set()
             self.report(f"the last push to {self.repo_id} did not finish; `musicssl push` resumes it")
         return finished
 
@@ -205,7 +219,7 @@ class BackgroundPusher:
                 (snapshot, tag), self._waiting = self._waiting, None
             try:
                 self._push(snapshot, tag)
-            except Exception as error:  # training must outlive whatever a push can meet
+            except Exception as error:  # whatever happens to a push, training must continue
                 self.report(f"{tag} was not pushed: {redact(str(error))}")
             finally:
                 shutil.rmtree(snapshot, ignore_errors=True)
@@ -214,17 +228,16 @@ class BackgroundPusher:
         with tempfile.TemporaryDirectory(prefix=".push-tree-", dir=snapshot.parent) as tree:
             self.prepare(snapshot, Path(tree))
             push_directory(
-                Path(tree), self.repo_id, private=self.private, tag=tag, attempts=None,
-                first_wait_seconds=self.first_wait_seconds, give_up=self._give_up, report=self.report,
+                Path(tree), self.repo_id, private=self.private, tag=tag, retries=self._retries, report=self.report,
             )  # fmt: skip
         self.pushed.append(tag)
 
 
-def _hold(source: Path, destination: Path) -> None:
+def _keep(source: Path, destination: Path) -> None:
     if source.is_dir():
         destination.mkdir()
         for child in source.iterdir():
-            _hold(child, destination / child.name)
+            _keep(child, destination / child.name)
     elif source.suffix == ".jsonl":
         shutil.copy2(source, destination)
     else:

@@ -1,30 +1,35 @@
-"""A card for each published recipe: its configuration, where each fact was read, and that it was not trained here."""
+"""Write a card for each published recipe: its configuration, and the source of each fact; nothing was trained here."""
 
 from pathlib import Path
 
 from huggingface_hub import ModelCardData
 
 from musicssl.errors import UserError
+from musicssl.files import write_text
 from musicssl.pretraining.config.recipes import load_recipe
 from musicssl.probing.results.marble_scores import PUBLISHED
 from musicssl.publish.card_text import CITATION, SUMMARIES, TEMPLATES
 from musicssl.publish.provenance import Ledger
+from musicssl.tables import Table
 
 SOURCES_FILE = "sources.yaml"
 OF_AN_ITERATION = ("label_features", "num_clusters", "max_updates")  # each entry of `iterations` has its own
-NOT_TRAINED = "Not trained here: this card describes the recipe; there are no weights and no scores of ours."
+NOT_TRAINED = "Not trained here: this card describes a recipe. This project has no weights and no scores for it."
 
 
 def write_recipe_cards(recipes: Path, directory: Path) -> list[Path]:
-    """Write NAME.md in `directory` for every recipe that its sources.yaml knows.
+    """Write `directory`/NAME.md for every recipe named in `directory`/sources.yaml.
+
+    Args:
+        recipes: the folder of the recipes.
 
     Raises:
-        UserError: no sources.yaml, no such recipe, or a number in a card that neither holds.
+        UserError: sources.yaml or a recipe is missing, or a card would show a number without a source.
     """
     ledger = Ledger(directory)
     sources = ledger.read(SOURCES_FILE)
     if sources is None:
-        raise UserError(f"{directory} holds no {SOURCES_FILE}: it names the facts and where they were read")
+        raise UserError(f"{directory} holds no {SOURCES_FILE}, which names the facts and their sources")
     written = []
     for name in sources["recipes"]:
         text, ledger = recipe_card(name, recipes, directory, sources)
@@ -33,13 +38,13 @@ def write_recipe_cards(recipes: Path, directory: Path) -> list[Path]:
                 f"the card of {name} shows numbers without a source: {', '.join(sorted(set(unsupported)))}"
             )
         path = directory / f"{name}.md"
-        path.write_text(text)
+        write_text(path, text)
         written.append(path)
     return written
 
 
 def recipe_card(name: str, recipes: Path, directory: Path, sources: dict) -> tuple[str, Ledger]:
-    """The card of one recipe and the ledger of its numbers."""
+    """The text of a recipe's card, and the ledger of its numbers."""
     entry = sources["recipes"][name]
     recipe = load_recipe(recipes / f"{name}.yaml")
     ledger = Ledger(directory)
@@ -69,26 +74,32 @@ def recipe_card(name: str, recipes: Path, directory: Path, sources: dict) -> tup
 def _configuration(ledger: Ledger, recipe: dict) -> str:
     flat = {**{k: v for k, v in recipe.items() if k != "model_config"}, **(recipe.get("model_config") or {})}
     overridden = OF_AN_ITERATION if recipe.get("iterations") else ()
-    rows = []
-    for key, value in flat.items():
-        if value is not None and key not in overridden:
-            rows.append(f"| `{key}` | {ledger.quote(value, f'recipes/: {key}')} |")
-    return "\n".join(["| key | value |", "|---|---|", *rows])
+    rows = [
+        (f"`{key}`", ledger.quote(value, f"musicssl/recipes: {key}"))
+        for key, value in flat.items()
+        if value is not None and key not in ("iterations", *overridden)
+    ]
+    for number, iteration in enumerate(recipe.get("iterations") or [], start=1):
+        source = f"musicssl/recipes: iterations, {number}"
+        settings = ", ".join(f"{key} {value}" for key, value in iteration.items())
+        rows.append((ledger.cite(f"`iterations`, number {number}", source), ledger.cite(settings, source)))
+    return Table(("key", "value"), rows).markdown(aligned=False)
 
 
 def _fact(ledger: Ledger, fact: dict, sources: dict) -> str:
     kind = next(kind for kind in ("read", "reported", "inferred") if kind in fact)
     text = ledger.cite(fact[kind], f"{SOURCES_FILE}: {fact['source']}")
     source = ledger.cite(sources[fact["source"]], SOURCES_FILE)
-    label = {"read": "", "reported": " (reported by others)", "inferred": " (inferred by us)"}[kind]
-    return f"{text}{label} Source: {source}."
+    label = {"read": "Source", "reported": "Reported in", "inferred": "Inferred from"}[kind]
+    return f"{text} {label}: {source}."
 
 
-def _scores(ledger: Ledger, system: str | None) -> list[tuple[str, str, str]]:
-    """The published row of a system, from the table that the probing report shows too."""
-    return [
-        (task, metric, ledger.quote(score, f"musicssl/probing/published.py: {system}"))
+def _scores(ledger: Ledger, system: str | None) -> str:
+    """The published scores of a system, from the table that the probing report shows too."""
+    rows = [
+        (task, metric, ledger.quote(score, f"musicssl/probing/results/marble_scores.py: {system}"))
         for task, published in PUBLISHED.items()
         for metric, score in published["rows"].get(system, {}).items()
         if system
     ]
+    return Table(("task", "metric", "score"), rows).markdown(aligned=False) if rows else ""

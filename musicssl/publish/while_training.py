@@ -1,4 +1,4 @@
-"""Publishing a run: `musicssl push DIR OWNER/NAME`, and the pushes of `run_pretraining.py --push_to_hub`."""
+"""Publish a run: once, or at every few checkpoints while it trains (`--push_to_hub`)."""
 
 import argparse
 import sys
@@ -48,16 +48,19 @@ def _tag_of(tree: Path) -> str | None:
 
 @contextmanager
 def push_while_training(hub_model_id: str | None, private: bool, every: int) -> Iterator[Callable[[Path, int], None]]:
-    """What `train(..., after_checkpoint=...)` takes: checkpoints go to the Hub in the background.
+    """Push checkpoints to the Hub in the background: gives the function for `train(..., after_checkpoint=...)`.
 
-    Every `every`-th checkpoint is pushed, and on leaving the last one, which is waited for, an hour at most. A Hub
+    Every `every`-th checkpoint is pushed, and the last one at the end, which is waited for, at most an hour. A Hub
     that cannot be reached never stops training.
 
+    Yields:
+        `after_checkpoint(run_directory, update)`, to be called once `run_directory` holds the new checkpoint.
+
     Raises:
-        UserError: no `--hub_model_id`, or one that the Hub would refuse.
+        UserError: `hub_model_id` is missing, or the Hub would refuse it.
     """
     if not hub_model_id:
-        raise UserError("--push_to_hub needs --hub_model_id OWNER/NAME")
+        raise UserError("--push_to_hub has no repository to push to: add --hub_model_id OWNER/NAME")
 
     def prepare(snapshot: Path, tree: Path) -> None:
         assemble(snapshot, tree, model_id=hub_model_id)
@@ -68,9 +71,9 @@ def push_while_training(hub_model_id: str | None, private: bool, every: int) -> 
     pusher = BackgroundPusher(hub_model_id, prepare, private=private, report=report)
     checkpoints, left_over = 0, None
 
-    def after_checkpoint(checkpoint: Path, update: int) -> None:
+    def after_checkpoint(run_directory: Path, update: int) -> None:
         nonlocal checkpoints, left_over
-        checkpoints, left_over = checkpoints + 1, (checkpoint.parent, update)
+        checkpoints, left_over = checkpoints + 1, (run_directory, update)
         if checkpoints % every == 0:
             pusher.submit(*left_over)
             left_over = None

@@ -131,13 +131,13 @@ def test_assembling_a_run_gives_the_published_tree(run, tmp_path):
 
 
 def test_the_twelve_recipe_cards_are_up_to_date_and_sourced(project_root):
-    """`musicssl card --recipes recipes` made them: from the recipes and from sources.yaml, nothing else."""
+    """`musicssl card --recipes musicssl/recipes` wrote them, from the recipes and from sources.yaml only."""
     cards = project_root / "model_cards"
     sources = yaml.safe_load((cards / "sources.yaml").read_text())
     assert len(sources["recipes"]) == 12 == len(list(cards.glob("*.md")))
     for name in sources["recipes"]:
         text, ledger = recipe_card(name, project_root / "musicssl" / "recipes", cards, sources)
-        assert (cards / f"{name}.md").read_text() == text, f"{name}: run `musicssl card --recipes recipes`"
+        assert (cards / f"{name}.md").read_text() == text, f"{name}: run `musicssl card --recipes musicssl/recipes`"
         assert ledger.unsupported(text) == [] and "Not trained here" in text
     # What the reference sheet marks as remembered, not read, must not come back as a published score.
     everything = "".join(path.read_text() for path in cards.glob("musichubert*.md"))

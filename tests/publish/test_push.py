@@ -17,7 +17,7 @@ from huggingface_hub import HfApi, snapshot_download
 from transformers import AutoModel
 
 from musicssl.errors import UserError
-from musicssl.publish.push import BackgroundPusher, push_directory, redact
+from musicssl.publish.push import BackgroundPusher, Retries, push_directory, redact
 from musicssl.publish.while_training import push_while_training
 
 REPO = "tester/music"
@@ -75,13 +75,13 @@ def test_push_is_private_unless_asked(hub, tree):
 def test_push_outlives_a_failing_server_and_says_so(hub, tree):
     lines: list[str] = []
     hub.fail_next(2, "/api/repos/create|/commit/")
-    push_directory(tree, REPO, first_wait_seconds=0.01, report=lines.append)
+    push_directory(tree, REPO, retries=Retries(first_wait_seconds=0.01), report=lines.append)
     assert len(lines) == 2 and "503" in lines[0] and "attempt 2" in lines[0]
     assert sorted(s.rfilename for s in HfApi(endpoint=hub.url).model_info(REPO).siblings) == PUBLISHED
 
     hub.fail_next(100, "/api/repos/create")
     with pytest.raises(UserError, match="after 2 attempts.*run it again"):
-        push_directory(tree, REPO, attempts=2, first_wait_seconds=0.01, report=lines.append)
+        push_directory(tree, REPO, retries=Retries(2, first_wait_seconds=0.01), report=lines.append)
 
 
 def test_push_resumes_after_the_server_was_killed_in_mid_upload(hub, tree, tmp_path, monkeypatch):
@@ -103,7 +103,7 @@ def test_push_resumes_after_the_server_was_killed_in_mid_upload(hub, tree, tmp_p
 
     monkeypatch.setattr("huggingface_hub.lfs.http_backoff", _impatient)
     try:
-        push_directory(tree, REPO, first_wait_seconds=0.01, report=restart)
+        push_directory(tree, REPO, retries=Retries(first_wait_seconds=0.01), report=restart)
         names = [sibling.rfilename for sibling in HfApi(endpoint=url).model_info(REPO).siblings]
         assert sorted(names) == sorted([*PUBLISHED, "second.safetensors"]) and len(successors) == 1
     finally:
@@ -133,7 +133,7 @@ def test_no_token_is_ever_shown(hub, tree, monkeypatch, caplog, capfd):
         push_directory(tree, REPO, report=print)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     hub.fail_next(1, "/api/repos/create")
-    push_directory(tree, REPO, first_wait_seconds=0.01, report=print)
+    push_directory(tree, REPO, retries=Retries(first_wait_seconds=0.01), report=print)
     shown = str(refusal.value) + caplog.text + "".join(capfd.readouterr())
     assert "s3cr3t" not in shown and TOKEN not in shown
     assert hub.log[-1][2] == f"Bearer {TOKEN}"  # it did travel
@@ -181,7 +181,7 @@ def test_pushing_while_training_sends_every_second_checkpoint_and_the_last(hub, 
     with push_while_training(REPO, private=True, every=2) as after_checkpoint:
         for update in (10, 20, 30):
             (run / f"checkpoint-{update:06d}").mkdir()
-            after_checkpoint(run / f"checkpoint-{update:06d}", update)
+            after_checkpoint(run, update)
             while update == 20 and not hub.requests("POST", "/tag/"):
                 time.sleep(0.02)
     tags = [tag.name for tag in HfApi(endpoint=hub.url).list_repo_refs(REPO).tags]

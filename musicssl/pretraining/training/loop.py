@@ -134,7 +134,7 @@ def _checkpoint(run: TrainingRun, validation_loss: float | None) -> None:
     if run.accelerator.is_main_process:
         remove_old(run.output_dir, run.arguments.keep_checkpoints, run.best_checkpoint)
         if run.after_checkpoint:
-            run.after_checkpoint(path, run.update)
+            run.after_checkpoint(run.output_dir, run.update)
 
 
 def _timed(run: TrainingRun, stopwatch: Stopwatch) -> Iterator[dict[str, Any]]:
