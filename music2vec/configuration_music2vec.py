@@ -7,15 +7,15 @@ from transformers import Data2VecAudioConfig
 
 
 class Music2VecConfig(Data2VecAudioConfig):
-    """Everything that defines a music2vec model; what is not listed is inherited from `Data2VecAudioConfig`.
+    """Everything that defines a music2vec model; the settings that are not listed are those of `Data2VecAudioConfig`.
 
     Args:
-        average_top_k_layers: the targets are the mean of this many top feed-forward outputs of the teacher.
+        average_top_k_layers: the number of top layers of the teacher whose feed-forward outputs are averaged.
         ema_decay: the teacher's decay at update 0; it rises linearly to `ema_end_decay`.
         ema_end_decay: the decay from update `ema_anneal_end_step` on.
-        ema_anneal_end_step: updates over which the decay rises.
+        ema_anneal_end_step: the number of updates over which the decay rises.
         loss_scale: factor of the summed squared error of a frame; None is 1 / sqrt(hidden_size).
-        sampling_rate: of the waveforms the model was trained on, in Hz.
+        sampling_rate: of the waveforms that the model was trained on, in Hz.
     """
 
     model_type = "music2vec"

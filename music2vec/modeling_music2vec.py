@@ -1,6 +1,6 @@
-"""music2vec: a student predicts, at masked frames, what its own running average sees in the whole clip.
+"""music2vec: a student predicts, at masked frames, the features that a moving-average teacher has of the whole clip.
 
-The encoder is Hugging Face's Data2VecAudio, inherited; what is here is what pre-training adds. References: the
+The encoder is Hugging Face's Data2VecAudio, inherited; this file adds what pre-training needs. References: the
 data2vec paper (Baevski et al. 2022) and its code, fairseq `examples/data2vec/models/data2vec_audio.py`.
 
 Shapes: B clips, N samples, T frames (320 samples apart), D width, M masked frames of the whole batch.
@@ -25,14 +25,14 @@ from .configuration_music2vec import Music2VecConfig
 
 @dataclass
 class Music2VecForPreTrainingOutput(ModelOutput):
-    """What one forward pass of pre-training gives; all but the last two are scalars.
+    """The output of a forward pass of pre-training; all but the last two are scalars.
 
     Attributes:
         loss: mean over masked frames of the scaled squared error, ready for `backward()`.
         loss_sum: its sum, so that a distributed loop can divide by the masked frames of all its clips.
         num_masked_frames: M, int64.
         target_std, prediction_std: standard deviation over masked frames, mean over channels. Near zero: collapse.
-        hidden_states, attentions: of the student, when asked for.
+        hidden_states, attentions: of the student, when requested.
     """
 
     loss: torch.FloatTensor | None = None
@@ -45,16 +45,16 @@ class Music2VecForPreTrainingOutput(ModelOutput):
 
 
 class Music2VecPreTrainedModel(Data2VecAudioPreTrainedModel):
-    """Initialisation and loading shared by the music2vec classes."""
+    """Initialization and loading shared by the music2vec classes."""
 
     config_class = Music2VecConfig
     config: Music2VecConfig
-    # An encoder loads from a pre-training checkpoint without a warning about the parts it has no use for.
+    # An encoder loads from a pre-training checkpoint without a warning about the parts it does not have.
     _keys_to_ignore_on_load_unexpected = [r"^teacher\.", r"^final_proj\."]
 
     @torch.no_grad()
     def _init_weights(self, module):
-        """Initialise as the reference: projections and positional convolutions keep PyTorch's own defaults."""
+        """Initialize as the reference: projections and positional convolutions have PyTorch's own defaults."""
         super()._init_weights(module)
         # From the root, since transformers skips modules without parameters of their own in packages like this one.
         if isinstance(module, Data2VecAudioModel):
@@ -66,12 +66,12 @@ class Music2VecPreTrainedModel(Data2VecAudioPreTrainedModel):
 
 
 class Music2VecModel(Music2VecPreTrainedModel, Data2VecAudioModel):
-    """The encoder: `Data2VecAudioModel` with the steps that pre-training needs one by one."""
+    """The encoder: `Data2VecAudioModel`, with the single steps that pre-training needs."""
 
     def project(self, input_values: torch.Tensor) -> torch.Tensor:
         """Waveforms (B, N) to the transformer's input (B, T, D), before dropout and masking."""
         features = input_values[:, None]
-        # Not `feature_extractor.forward`: it asks for a gradient with respect to the waveform, which nobody uses.
+        # Not `feature_extractor.forward`, which computes a gradient with respect to the waveform that is never used.
         for layer in self.feature_extractor.conv_layers:
             features = layer(features)
         return self.feature_projection.projection(self.feature_projection.layer_norm(features.transpose(1, 2)))
@@ -91,7 +91,7 @@ class Music2VecModel(Music2VecPreTrainedModel, Data2VecAudioModel):
 
 
 class Music2VecForPreTraining(Music2VecPreTrainedModel):
-    """The encoder, its regression head and its teacher, an exponential moving average of its transformer."""
+    """The encoder, a regression head, and the teacher: an exponential moving average of the encoder's transformer."""
 
     # Small steps of a slow average vanish in half precision.
     _keep_in_fp32_modules_strict = ["teacher"]
@@ -105,7 +105,7 @@ class Music2VecForPreTraining(Music2VecPreTrainedModel):
         self.teacher.eval()
 
     def train(self, mode: bool = True):
-        """Set the student's mode; the teacher has no dropout and no layer drop in either."""
+        """Set the mode of the student; the teacher has no dropout and no layer drop in any mode."""
         super().train(mode)
         self.teacher.eval()
         return self
@@ -117,12 +117,13 @@ class Music2VecForPreTraining(Music2VecPreTrainedModel):
         """The loss of predicting the teacher's features at masked frames.
 
         Args:
-            input_values: waveforms (B, N), each normalised to zero mean and unit variance.
+            input_values: waveforms (B, N), each normalized to zero mean and unit variance.
             mask_time_indices: bool (B, T), True where the student's input is the mask embedding; or (R * B, T), R
-                masks of each clip in turn, which share the convolutions and the teacher's pass.
+                masks of each clip, one after the other, which share the convolutions and the pass of the teacher.
             kwargs: `output_hidden_states`, `output_attentions`, `return_dict` as in any transformers model.
         """
-        # Indices first: the only wait for the device, and a compiled graph below it meets no data-dependent shape.
+        # The indices come first: this is the only wait for the device, and the compiled graph after it has no
+        # data-dependent shape.
         masked = mask_time_indices.flatten().nonzero().squeeze(-1)
 
         projected = self.data2vec_audio.project(input_values)
@@ -149,10 +150,10 @@ class Music2VecForPreTraining(Music2VecPreTrainedModel):
 
     @torch.no_grad()
     def targets(self, projected: torch.Tensor) -> torch.Tensor:
-        """What the teacher sees in unmasked clips: projected frames (B, T, D) to fp32 targets (B, T, D).
+        """The teacher's features of unmasked clips: projected frames (B, T, D) to fp32 targets (B, T, D).
 
-        The mean over the top K layers of the feed-forward output before its residual, each channel normalised over
-        the time of its clip (data2vec paper, section 3.3).
+        They are the mean over the top K layers of the feed-forward output before its residual, each channel normalized
+        over the time of its clip (data2vec paper, section 3.3).
         """
         teacher = self.teacher
         hidden_states = projected.to(teacher.layer_norm.weight.dtype)
@@ -169,10 +170,11 @@ class Music2VecForPreTraining(Music2VecPreTrainedModel):
 
     @torch.no_grad()
     def update_teacher(self, update: int) -> None:
-        """Move the teacher towards the student: once per optimiser update, before its forward pass.
+        """Move the teacher towards the student, once per optimizer update and before its forward pass.
 
-        Update 0 makes the teacher a copy of the student. Later, transformer layers and the encoder's layer norm are
-        averaged; the positional convolutions are always the student's (`ema_layers_only` of the reference).
+        Update 0 makes the teacher a copy of the student. Later updates average the transformer layers and the layer
+        norm of the encoder; the positional convolutions are always those of the student (`ema_layers_only` of the
+        reference).
         """
         student = self.data2vec_audio.encoder
         decay = self.ema_decay(update) if update > 0 else 0.0

@@ -1,11 +1,11 @@
-"""Acoustic features that HuBERT's first labels are clustered from: waveform in, frames out.
+"""Acoustic features, which HuBERT's first labels are clustered from: waveform in, frames out.
 
 Shapes: B clips, N samples at 16 kHz, F frames of a feature, M mel bands.
 
-Every feature is aligned with the encoder. Its frame t sees the samples [320 t, 320 t + 400); frame j of a feature
-with hop h is centred on sample h j + 200, the middle of that field, whatever the feature's own window is, and there
-are as many frames as whole 400-sample fields: 1 + (N - 400) // h. So every second 100 Hz frame (hop 160), or every
-50 Hz frame (hop 320), is the encoder's frame.
+Every feature is aligned with the encoder. Frame t of the encoder covers the samples [320 t, 320 t + 400). Frame j of a
+feature with hop h is centred on sample h j + 200, the middle of such a field, for any length of the feature's window,
+and there are 1 + (N - 400) // h frames. So every second frame at 100 Hz (hop 160), and every frame at 50 Hz (hop 320),
+is a frame of the encoder.
 """
 
 import hashlib
@@ -24,18 +24,18 @@ from .errors import LabelError
 __all__ = ["FeatureRecipe", "chroma", "cqt", "feature_recipe", "log_mel", "mfcc", "num_frames"]
 
 SAMPLE_RATE = 16000
-FIELD = 400  # samples an encoder frame sees
+FIELD = 400  # samples that an encoder frame covers
 ENCODER_HOP = 320  # samples between encoder frames
 LABEL_RATE_HZ = SAMPLE_RATE / ENCODER_HOP
 
 
 def num_frames(num_samples: int, hop_length: int = ENCODER_HOP) -> int:
-    """Frames of a clip of `num_samples`: at hop 320 exactly the encoder's number of frames."""
+    """The number of frames of a clip; at hop 320 it equals that of the encoder."""
     return max(1 + (num_samples - FIELD) // hop_length, 0)
 
 
 def at_label_rate(source, values: torch.Tensor, dim: int) -> torch.Tensor:
-    """Every encoder frame's value out of the own rate of `source`, whatever has a `rate_hz`: [::2] of 100 Hz."""
+    """The values at the encoder's frames, from values at `source.rate_hz`: every second one of 100 Hz."""
     stride = round(source.rate_hz / LABEL_RATE_HZ)
     return values[(slice(None),) * dim + (slice(None, None, stride),)]
 
@@ -55,7 +55,7 @@ def mfcc(
         (B, F, 3 * num_ceps) float32, 100 frames a second.
 
     Raises:
-        LabelError: another rate than 16 kHz, or a clip shorter than one frame.
+        LabelError: the rate is not 16 kHz, or the clip is shorter than one frame.
     """
     frames = _fields(_checked(waveform, sample_rate), FIELD, hop_length)
     frames = frames - frames.mean(dim=-1, keepdim=True)
@@ -77,8 +77,8 @@ def log_mel(
 ) -> torch.Tensor:
     """Natural logarithm of the mel power spectrum (Slaney's scale and area normalisation, 30 Hz to 8 kHz).
 
-    229 bands are what MERT-v0's labels were clustered from; its other settings are not public, so the window and
-    range are those usual for 229 bands in music transcription.
+    MERT-v0's labels were clustered from 229 bands. Its other settings are not public: window and range are those that
+    are usual with 229 bands in music transcription.
 
     Returns:
         (B, F, num_bands) float32.
@@ -107,7 +107,7 @@ def chroma(
 
 
 def _checked(waveform: torch.Tensor, sample_rate: int) -> torch.Tensor:
-    """The waveform as float32 (B, N), or an error that names what is wrong with it."""
+    """The waveform as float32 (B, N); LabelError when it cannot be used."""
     if sample_rate != SAMPLE_RATE:
         raise LabelError(f"acoustic features need audio at {SAMPLE_RATE} Hz, got {sample_rate} Hz: resample it first")
     waveform = torch.atleast_2d(waveform).float()
@@ -131,7 +131,7 @@ def _spectrum(waveform: torch.Tensor, sample_rate: int, hop_length: int, n_fft: 
 
 
 def _differences(features: torch.Tensor) -> torch.Tensor:
-    """Kaldi's regression slope over five frames, the ends repeated."""
+    """Kaldi's regression slope over five frames; the first and last frames are repeated."""
     padded = F.pad(features.transpose(1, 2), (2, 2), mode="replicate").transpose(1, 2)
     frames = features.shape[1]
     return sum(n * (padded[:, 2 + n : 2 + n + frames] - padded[:, 2 - n : 2 - n + frames]) for n in (1, 2)) / 10
@@ -139,7 +139,7 @@ def _differences(features: torch.Tensor) -> torch.Tensor:
 
 @lru_cache
 def _kaldi_mel_bands(num_bands: int, n_fft: int, low_hz: float = 20.0) -> torch.Tensor:
-    """Triangles on Kaldi's mel scale, (n_fft // 2 + 1, num_bands); the Nyquist bin carries no weight."""
+    """Triangles on Kaldi's mel scale, (n_fft // 2 + 1, num_bands); the weight of the Nyquist bin is zero."""
 
     def mel(hz):
         return 1127.0 * np.log1p(np.asarray(hz) / 700.0)
@@ -193,10 +193,10 @@ def _chroma_bands(num_bins: int, n_fft: int) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class FeatureRecipe:
-    """A named feature with every setting fixed, so that a codebook can say what it was fitted on.
+    """A named feature with fixed settings, so that a codebook can record what it was fitted on.
 
-    `compute(waveform (B, N)) -> (B, F, dimension)` at `rate_hz` frames a second. `edge_seconds` is how far from a
-    clip's ends frames see the zeros beyond it: labels of a crop equal the whole file's outside that margin.
+    `compute(waveform (B, N)) -> (B, F, dimension)` at `rate_hz` frames per second. Frames within `edge_seconds` of the
+    ends of a clip depend on the zeros beyond it; outside this margin, the labels of a crop equal those of the file.
     """
 
     name: str
@@ -208,18 +208,18 @@ class FeatureRecipe:
 
     @property
     def fingerprint(self) -> str:
-        """Changes whenever a setting changes: codebooks fitted on the old feature are then refused."""
+        """A hash of the settings; a codebook that was fitted with other settings is refused."""
         return hashlib.sha256(f"{self.name}|{self.settings}".encode()).hexdigest()[:16]
 
     def to(self, device: torch.device | str) -> "FeatureRecipe":
-        """Nothing to move: an acoustic feature is computed where its waveform is."""
+        """Return the feature itself, which is computed on the device of its waveform."""
         return self
 
 
 def _recipe(name: str, function: Callable, dimension: int, rate_hz: float, edge_samples: float, **settings):
     settings = {"hop_length": round(SAMPLE_RATE / rate_hz), **settings}
     described = f"v1 {function.__name__} {sorted(settings.items())}"
-    # The nearest encoder frame that sees nothing beyond the ends: half the window less half the encoder's field.
+    # The nearest encoder frame that depends on nothing beyond the ends: half the window minus half the field.
     edge_seconds = max(edge_samples - FIELD / 2, 0) / SAMPLE_RATE
     return FeatureRecipe(name, dimension, rate_hz, edge_seconds, partial(function, **settings), described)
 
@@ -243,8 +243,8 @@ def feature_recipe(name: str) -> FeatureRecipe:
     """The named recipe: mfcc39, mfcc60, logmel229, chroma24, chroma264, cqt84 or cqt336.
 
     Raises:
-        LabelError: an unknown name.
+        LabelError: the name is unknown.
     """
     if name not in RECIPES:
-        raise LabelError(f"unknown acoustic feature {name!r}: choose one of {', '.join(RECIPES)}")
+        raise LabelError(f"unknown acoustic feature {name!r}; available: {', '.join(RECIPES)}")
     return RECIPES[name]

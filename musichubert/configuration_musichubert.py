@@ -11,30 +11,31 @@ from .spectral_front_end import spectral_width
 
 
 class MusicHubertConfig(HubertConfig):
-    """Everything that defines a musicHuBERT model; what is not listed is inherited from `HubertConfig`.
+    """Everything that defines a musicHuBERT model; the settings that are not listed are those of `HubertConfig`.
 
     Args:
-        front_end_features: acoustic features ("logmel229", "cqt84", ...) that take the place of the convolutions;
-            `conv_dim` then ends with their width and `conv_kernel`, `conv_stride` only tell the frame rate. None as
-            the reference.
+        front_end_features: acoustic features ("logmel229", "cqt84", ...) that replace the convolutions; the last
+            entry of `conv_dim` is then their width, and `conv_kernel` and `conv_stride` only give the frame rate. The
+            reference has none.
         num_clusters: K of the codebook, or one K for each of several codebooks.
-        num_reserved_classes: classes before the first cluster that no label names. The reference's dictionary has
+        num_reserved_classes: classes before the first cluster that are never a label. The reference's dictionary has
             four (<s>, <pad>, </s>, <unk>), which act as permanent negatives.
         projection_dim: width of the space in which frames and label embeddings are compared.
-        logit_temperature: the cosine similarities are divided by it.
-        feature_gradient_scale: factor of the gradient that reaches the convolutions. Adam all but undoes a factor;
-            0 freezes them.
+        logit_temperature: divisor of the cosine similarities.
+        feature_gradient_scale: factor of the gradient that reaches the convolutions; 0 freezes them. Adam almost
+            cancels any other factor.
         feature_penalty_weight: weight of the mean square of the convolutional features.
         auxiliary_dim: width of an auxiliary regression target, such as a constant-Q transform; 0 is none.
         auxiliary_weight: weight of its mean squared error.
-        normalize_auxiliary: scale each clip's auxiliary target to zero mean and unit variance over frames and bins, so
-            that a target in decibels or nats needs no large bias and loud clips weigh no more than soft ones.
-        unmasked_weight: weight of the mean loss at unmasked frames; 0 as the reference (its `pred_nomask_weight`). An
-            encoder trained briefly forgets what it hears unless it must also name what it is shown.
-        sampling_rate: of the waveforms the model was trained on, in Hz.
-        label_features: what the labels were clustered from, one name per codebook ("mfcc39", "layer6").
-        label_rate_hz: labels per second as the model is given them.
-        codebook_hashes: identity of the codebooks it was trained on.
+        normalize_auxiliary: whether each clip's auxiliary target is scaled to zero mean and unit variance over frames
+            and bins, so that a target in decibels or nats needs no large bias and loud clips weigh no more than soft
+            ones.
+        unmasked_weight: weight of the mean loss at unmasked frames; 0 as in the reference (its `pred_nomask_weight`).
+            In short runs this loss keeps the encoder from discarding its input.
+        sampling_rate: of the waveforms that the model was trained on, in Hz.
+        label_features: the features that were clustered, one name per codebook ("mfcc39", "layer6").
+        label_rate_hz: labels per second, as the model takes them.
+        codebook_hashes: the hashes of the codebooks that the model was trained on.
     """
 
     model_type = "musichubert"

@@ -1,4 +1,4 @@
-"""The constant-Q transform: geometrically spaced bins, each heard through a window of Q of its own periods.
+"""The constant-Q transform: geometrically spaced bins, each with a window of Q periods of its frequency.
 
 Shapes: B clips, N samples, F frames, K bins, P points of the padded transform.
 
@@ -16,12 +16,12 @@ import torch
 from .errors import LabelError
 
 SAMPLE_RATE = 16000
-CENTRE = 200  # the encoder's frame t sees the samples [320 t, 320 t + 400)
+CENTRE = 200  # the encoder's frame t covers the samples [320 t, 320 t + 400)
 LOBES = 32  # half width of a kept bump, in units of 1 / window
 
 
 def longest_window(bins_per_octave: int, fmin_hz: float = 32.7) -> float:
-    """Samples under the window of the lowest bin."""
+    """The length of the window of the lowest bin, in samples."""
     return SAMPLE_RATE / fmin_hz / (2 ** (1 / bins_per_octave) - 1)
 
 
@@ -35,8 +35,8 @@ def cqt(
 ) -> torch.Tensor:
     """Constant-Q magnitudes, frame t centred on sample hop_length * t + 200 (the encoder's frame for hop 320).
 
-    Hann windows of unit sum times the square root of their length, the scale of librosa and of MERT's CQT target
-    (336 bins, 48 per octave from 32.7 Hz). Zeros beyond the clip's ends.
+    The windows are Hann windows of unit sum, times the square root of their length: the scale of librosa and of MERT's
+    CQT target (336 bins, 48 per octave from 32.7 Hz). The clip is continued with zeros at both ends.
 
     Args:
         waveform: (B, N) or (N,) in [-1, 1].
@@ -45,7 +45,7 @@ def cqt(
         (B, F, num_bins) float32.
 
     Raises:
-        LabelError: another rate than 16 kHz, a clip shorter than one frame, or bins above half the sample rate.
+        LabelError: the rate is not 16 kHz, the clip is shorter than one frame, or a bin is above half the rate.
     """
     waveform = torch.atleast_2d(waveform).float()
     num_samples = waveform.shape[-1]
@@ -54,7 +54,7 @@ def cqt(
     if num_samples < 2 * CENTRE:
         raise LabelError(f"a clip of {num_samples} samples is shorter than one frame ({2 * CENTRE} samples)")
     if fmin_hz * 2 ** ((num_bins - 1) / bins_per_octave) >= SAMPLE_RATE / 2:
-        raise LabelError(f"{num_bins} constant-Q bins from {fmin_hz} Hz reach beyond half the sample rate")
+        raise LabelError(f"{num_bins} constant-Q bins from {fmin_hz} Hz reach beyond half the sampling rate")
 
     # Circular buffer whose point 0 is the centre of frame 0, with silence between the clip's two ends.
     silence = longest_window(bins_per_octave, fmin_hz)
@@ -88,10 +88,10 @@ def _smooth_number(at_least: int) -> int:
 def _bumps(
     bins: tuple[int, ...], bins_per_octave: int, fmin_hz: float, fold: int, hop_length: int, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Which points of the spectrum each bin keeps and by what it multiplies them: int64 and complex64 (1, K, W).
+    """The points of the spectrum that each bin keeps, and their factors: int64 and complex64 (1, K, W).
 
-    W is a multiple of `fold` and every row starts at one, so that folding needs no shift. The phase moves the clip
-    left by half an encoder field: frame 0 is centred on sample 200.
+    W is a multiple of `fold`, and every row starts at a multiple of it, so that folding needs no shift. The phase
+    moves the clip left by half an encoder field: frame 0 is centred on sample 200.
     """
     size = fold * hop_length
     quality = 1 / (2 ** (1 / bins_per_octave) - 1)

@@ -1,5 +1,5 @@
-"""The one error the label side raises for a mistake the user can mend."""
+"""The error of acoustic features and labels for a mistake that the user can fix."""
 
 
 class LabelError(ValueError):
-    """A codebook, a feature recipe or stored labels cannot be used; the message says which and the fix."""
+    """A codebook, an acoustic feature or stored labels cannot be used; the message says which, and the fix."""

@@ -1,6 +1,6 @@
-"""musicHuBERT: the encoder names, at masked frames, the cluster that each frame's sound belongs to.
+"""musicHuBERT: the encoder predicts the k-means cluster of each masked frame.
 
-The encoder is Hugging Face's Hubert, inherited; what is here is what pre-training adds. References: the HuBERT paper
+The encoder is Hugging Face's Hubert, inherited; this file adds what pre-training needs. References: the HuBERT paper
 (Hsu et al. 2021) and its code, fairseq `fairseq/models/hubert/hubert.py` and `criterions/hubert_criterion.py`.
 
 Shapes: B clips, N samples, T frames (320 samples apart), D width, C codebooks, K clusters, P projection width,
@@ -26,7 +26,7 @@ from .spectral_front_end import SpectralFrontEnd
 
 @dataclass
 class MusicHubertForPreTrainingOutput(ModelOutput):
-    """What one forward pass of pre-training gives; scalars unless a shape is given.
+    """The output of a forward pass of pre-training; scalars unless a shape is given.
 
     Attributes:
         loss: mean over masked frames of the whole objective, ready for `backward()`.
@@ -34,12 +34,12 @@ class MusicHubertForPreTrainingOutput(ModelOutput):
         num_masked_frames: M, int64.
         cross_entropy: mean over masked frames, in nats, summed over codebooks.
         feature_penalty: mean square of the convolutional features, unweighted.
-        auxiliary_loss: mean squared error of the auxiliary regression at masked frames, unweighted; None without.
-        num_correct_masked: masked frames named correctly, int64, summed over codebooks.
+        auxiliary_loss: mean squared error of the auxiliary regression at masked frames, unweighted; None without one.
+        num_correct_masked: masked frames whose cluster is predicted correctly, int64, summed over codebooks.
         num_correct_masked_per_codebook: the same, int64 (C,).
-        num_correct_unmasked: unmasked frames named correctly, int64, summed over codebooks; None if not counted.
+        num_correct_unmasked: the same of unmasked frames, int64, summed over codebooks; None if not counted.
         num_unmasked_frames: B * T - M, int64.
-        hidden_states, attentions: of the encoder, when asked for.
+        hidden_states, attentions: of the encoder, when requested.
     """
 
     loss: torch.FloatTensor | None = None
@@ -70,7 +70,7 @@ class CodebookHead(nn.Module):
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """Frames (M, D) to fp32 logits (M, reserved + K).
 
-        The plain softmax over these equals the reference's, which puts the positive first and removes its duplicate.
+        Their plain softmax equals that of the reference, which puts the positive first and removes its duplicate.
         """
         frames = F.normalize(self.projection(hidden_states).float(), dim=-1)
         labels = F.normalize(self.label_embeddings.float(), dim=-1)
@@ -80,21 +80,21 @@ class CodebookHead(nn.Module):
 
 
 class MusicHubertPreTrainedModel(HubertPreTrainedModel):
-    """Initialisation and loading shared by the musicHuBERT classes."""
+    """Initialization and loading shared by the musicHuBERT classes."""
 
     config_class = MusicHubertConfig
     config: MusicHubertConfig
-    # An encoder loads from a pre-training checkpoint without a warning about the parts it has no use for.
+    # An encoder loads from a pre-training checkpoint without a warning about the parts it does not have.
     _keys_to_ignore_on_load_unexpected = [r"^heads\.", r"^auxiliary_head\."]
 
     @torch.no_grad()
     def _init_weights(self, module):
-        """Initialise as the reference where Hugging Face does not."""
+        """Initialize as the reference does where Hugging Face does not."""
         super()._init_weights(module)
         # From the root, since transformers skips modules without parameters of their own in packages like this one.
         if isinstance(module, HubertModel):
             _init_like_torch(module.feature_projection.projection)
-            # Stock Hubert writes into the weight that the weight norm computes, which has no effect.
+            # Stock Hubert initializes the weight that the weight norm computes, which has no effect.
             conv = module.encoder.pos_conv_embed.conv
             magnitude, direction = conv.parametrizations.weight.original0, conv.parametrizations.weight.original1
             std = math.sqrt(4 / (conv.kernel_size[0] * conv.in_channels))
@@ -109,7 +109,7 @@ class MusicHubertPreTrainedModel(HubertPreTrainedModel):
 
 
 class MusicHubertModel(MusicHubertPreTrainedModel, HubertModel):
-    """The encoder: `HubertModel` with the steps that pre-training needs one by one."""
+    """The encoder: `HubertModel`, with the single steps that pre-training needs."""
 
     def __init__(self, config: MusicHubertConfig):
         super().__init__(config)
@@ -119,7 +119,7 @@ class MusicHubertModel(MusicHubertPreTrainedModel, HubertModel):
     def extract(self, input_values: torch.Tensor) -> torch.Tensor:
         """Waveforms (B, N) to convolutional features (B, T, channels)."""
         features = input_values[:, None]
-        # Not `feature_extractor.forward`: it asks for a gradient with respect to the waveform, which nobody uses.
+        # Not `feature_extractor.forward`, which computes a gradient with respect to the waveform that is never used.
         for layer in self.feature_extractor.conv_layers:
             features = layer(features)
         return features.transpose(1, 2)
@@ -137,7 +137,7 @@ class MusicHubertModel(MusicHubertPreTrainedModel, HubertModel):
 
 
 class MusicHubertForPreTraining(MusicHubertPreTrainedModel):
-    """The encoder, a head for each codebook and, if asked for, a linear regression of an auxiliary target."""
+    """The encoder, a head for each codebook and, optionally, a linear regression of an auxiliary target."""
 
     def __init__(self, config: MusicHubertConfig):
         super().__init__(config)
@@ -145,7 +145,7 @@ class MusicHubertForPreTraining(MusicHubertPreTrainedModel):
         self.heads = nn.ModuleList(CodebookHead(config, clusters) for clusters in config.clusters_per_codebook)
         self.auxiliary_head = nn.Linear(config.hidden_size, config.auxiliary_dim) if config.auxiliary_dim else None
         if not config.feature_gradient_scale:
-            self.hubert.feature_extractor.requires_grad_(False)  # its backward pass is not even computed
+            self.hubert.feature_extractor.requires_grad_(False)  # its backward pass is not computed
         self.post_init()
 
     @can_return_tuple
@@ -158,22 +158,23 @@ class MusicHubertForPreTraining(MusicHubertPreTrainedModel):
         count_unmasked: bool | None = None,
         **kwargs,
     ) -> MusicHubertForPreTrainingOutput:
-        """The loss of naming the clusters of masked frames.
+        """The loss of predicting the clusters of masked frames.
 
         Args:
             input_values: waveforms (B, N).
             mask_time_indices: bool (B, T), True where the input is the mask embedding; or (R * B, T), R masks of each
-                clip in turn, which share the front end.
-            labels: int64 (B, T) or (B, C, T), cluster indices from 0. Frames without a label, or labels without a
-                frame, are cut off at the end.
+                clip, one after the other, which share the front end.
+            labels: int64 (B, T) or (B, C, T), cluster indices from 0. Frames without a label and labels without a
+                frame are cut off at the end.
             auxiliary_targets: (B, T, auxiliary_dim), needed when the model has an auxiliary head.
-            count_unmasked: count correct unmasked frames too, which costs their logits; None is "in eval mode".
+            count_unmasked: whether to count the correct unmasked frames too, which needs their logits; None counts
+                them in eval mode only.
             kwargs: `output_hidden_states`, `output_attentions`, `return_dict` as in any transformers model.
         """
         config = self.config
         labels = labels[:, None] if labels.dim() == 2 else labels
         if labels.shape[1] != len(self.heads):
-            raise ValueError(f"labels for {labels.shape[1]} codebooks, but the model has {len(self.heads)}")
+            raise ValueError(f"labels are for {labels.shape[1]} codebooks, but the model has {len(self.heads)}")
         if (auxiliary_targets is None) != (self.auxiliary_head is None):
             raise ValueError("auxiliary_targets are needed exactly when config.auxiliary_dim is not 0")
 
@@ -184,9 +185,7 @@ class MusicHubertForPreTraining(MusicHubertPreTrainedModel):
         features, labels = (tensor.repeat_interleave(masks_per_clip, dim=0) for tensor in (features, labels))
         mask = mask_time_indices[:, :frames]
         if auxiliary_targets is not None:
-            auxiliary_targets = auxiliary_targets[:, :frames].float()
-            if config.normalize_auxiliary:
-                auxiliary_targets = F.layer_norm(auxiliary_targets, auxiliary_targets.shape[1:])
+            auxiliary_targets = self._scaled(auxiliary_targets[:, :frames])
             auxiliary_targets = auxiliary_targets.repeat_interleave(masks_per_clip, dim=0).flatten(0, 1)
         # (C, B * T), shifted past the reserved classes
         classes = labels[..., :frames].transpose(0, 1).flatten(1) + config.num_reserved_classes
@@ -223,6 +222,11 @@ class MusicHubertForPreTraining(MusicHubertPreTrainedModel):
             attentions=encoded.attentions,
         )
 
+    def _scaled(self, auxiliary_targets: torch.Tensor) -> torch.Tensor:
+        """Auxiliary targets (B, T, dim) in fp32; of zero mean and unit variance per clip with normalize_auxiliary."""
+        targets = auxiliary_targets.float()
+        return F.layer_norm(targets, targets.shape[1:]) if self.config.normalize_auxiliary else targets
+
     def _predict(
         self,
         hidden_states: torch.Tensor,
@@ -233,8 +237,8 @@ class MusicHubertForPreTraining(MusicHubertPreTrainedModel):
         """Both kinds of prediction at `frames` (M,) of (B * T, D).
 
         Returns:
-            The sum of the cross-entropies, the mean squared error of the auxiliary regression (None without), and
-            the frames named correctly (C,).
+            The sum of the cross-entropies, the mean squared error of the auxiliary regression (None without one), and
+            the number of correct frames of each codebook (C,).
         """
         states = hidden_states.index_select(0, frames)
         cross_entropy_sum = states.new_zeros((), dtype=torch.float32)
@@ -256,7 +260,7 @@ class MusicHubertForPreTraining(MusicHubertPreTrainedModel):
         auxiliary_targets: torch.Tensor | None,
         mask: torch.Tensor,
     ) -> torch.Tensor:
-        """Mean over unmasked frames of what `forward` sums over masked ones; 0 when every frame is masked."""
+        """The mean over unmasked frames of the loss that `forward` sums over masked ones; 0 if there are none."""
         unmasked = (~mask).flatten().nonzero().squeeze(-1)
         if not len(unmasked):
             return hidden_states.new_zeros((), dtype=torch.float32)
@@ -266,7 +270,7 @@ class MusicHubertForPreTraining(MusicHubertPreTrainedModel):
 
     @torch.no_grad()
     def _count_unmasked(self, hidden_states: torch.Tensor, classes: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Unmasked frames of (B * T, D) whose class is the best scored, summed over codebooks."""
+        """The number of unmasked frames of (B * T, D) whose class has the highest score, summed over codebooks."""
         unmasked = (~mask).flatten().nonzero().squeeze(-1)
         hidden_states, classes = hidden_states.index_select(0, unmasked), classes.index_select(1, unmasked)
         correct = [

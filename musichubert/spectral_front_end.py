@@ -1,7 +1,7 @@
-"""Spectra in the place of the convolutions: MelHuBERT's front end (Lin et al. 2022), here of any acoustic feature.
+"""Spectra instead of convolutions: MelHuBERT's front end (Lin et al. 2022), for any acoustic feature.
 
-Seven convolutions over samples take most of a small encoder's arithmetic and most of its training to find what a
-filter bank knows. Frames stay 20 ms apart and see the same samples, so masks, labels and probes do not change.
+The seven convolutions take most of a small encoder's arithmetic, and most of its training, to learn what a filter bank
+computes. Frames stay 20 ms apart and cover the same samples, so that masks, labels and probes do not change.
 
 Shapes: B clips, N samples, T frames (320 samples apart), c values of all spectra together.
 """
@@ -13,11 +13,11 @@ from torch import nn
 
 from .acoustic_features import FeatureRecipe, at_label_rate, feature_recipe
 
-SMALLEST_MAGNITUDE = 1e-4  # of a constant-Q bin under the logarithm: 80 dB below a bin of 1
+SMALLEST_MAGNITUDE = 1e-4  # of a constant-Q bin before the logarithm: 80 dB below a bin of 1
 
 
 class SpectralLayer(nn.Module):
-    """Waveforms (B, 1, N) to spectra (B, c, T), on a logarithmic scale; it has nothing to learn."""
+    """Waveforms (B, 1, N) to spectra (B, c, T), on a logarithmic scale; it has no parameters."""
 
     def __init__(self, names: Sequence[str]):
         super().__init__()
@@ -31,7 +31,7 @@ class SpectralLayer(nn.Module):
 
 
 class SpectralFrontEnd(nn.Module):
-    """Shaped like the convolutional front end of transformers, which it replaces: a stack of one layer."""
+    """Replaces the convolutional front end of transformers and has its structure: a stack of one layer."""
 
     def __init__(self, names: Sequence[str]):
         super().__init__()
@@ -43,11 +43,11 @@ class SpectralFrontEnd(nn.Module):
 
 
 def spectral_width(names: Sequence[str]) -> int:
-    """c of these features together."""
+    """The number of values c of these features together."""
     return sum(feature_recipe(name).dimension for name in names)
 
 
 def _frames(recipe: FeatureRecipe, waveforms: torch.Tensor) -> torch.Tensor:
-    """(B, N) -> (B, T, values): at the encoder's rate, constant-Q magnitudes as logarithms like the mel spectrum."""
+    """(B, N) -> (B, T, values) at the encoder's rate; constant-Q magnitudes become logarithms, as mel spectra are."""
     values = at_label_rate(recipe, recipe.compute(waveforms), dim=1)
     return values.clamp_min(SMALLEST_MAGNITUDE).log() if recipe.name.startswith("cqt") else values

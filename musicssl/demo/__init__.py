@@ -1,1 +1,1 @@
-"""A small seeded music generator: audio and labels for the quick start and the tests, without foreign music."""
+"""A small seeded music generator: audio with labels for the quick start and the tests, without any recordings."""

@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
-from musicssl.demo.composition import TONICS, compose
+from musicssl.demo.composition import compose
 from musicssl.demo.render import SAMPLING_RATE, add_at, finish, render
 from musicssl.demo.sounds import TIMBRES, play
+from musicssl.keys import TONICS
 
 NOTE_INSTRUMENTS = ("brass", "flute", "guitar", "organ", "piano", "reed", "strings", "voice")
 NOTE_SECONDS = 1.5
@@ -26,11 +27,12 @@ PIECE_SECONDS = 6.0
 
 @dataclass(frozen=True)
 class CollectionSettings:
-    """How much of the demo collection to make; the same settings give the same bytes.
+    """The size of the demo collection; the same settings give the same bytes.
 
     Attributes:
-        clips, clip_seconds: of the unlabelled tracks.
-        notes, pieces: labelled training clips; validation and test have a third as many each.
+        seed: of all random choices.
+        clips, clip_seconds: number and length of the unlabelled tracks.
+        notes, pieces: number of labelled training clips; validation and test have a third as many each.
     """
 
     seed: int = 0
@@ -41,7 +43,7 @@ class CollectionSettings:
 
 
 def write_pretrain(directory: Path, settings: CollectionSettings) -> None:
-    """Unlabelled tracks in all styles, keys and tempi, in turn."""
+    """Write unlabelled tracks in all styles, keys and tempi."""
     directory.mkdir(parents=True)
     for index in range(settings.clips):
         rng = clip_generator(settings.seed, "pretrain", index)
@@ -50,7 +52,7 @@ def write_pretrain(directory: Path, settings: CollectionSettings) -> None:
 
 
 def write_notes(directory: Path, settings: CollectionSettings) -> None:
-    """Single notes; an instrument is heard over three octaves, soft and loud, in many rooms."""
+    """Write single notes: every instrument over three octaves, soft and loud, in many rooms."""
     for split, index in _clips(settings.notes):
         rng = clip_generator(settings.seed, f"notes/{split}", index)
         instrument = NOTE_INSTRUMENTS[index % len(NOTE_INSTRUMENTS)]
@@ -63,7 +65,7 @@ def write_notes(directory: Path, settings: CollectionSettings) -> None:
 
 
 def write_pieces(directory: Path, settings: CollectionSettings) -> None:
-    """Polyphonic excerpts with everything their composition knows."""
+    """Write polyphonic excerpts with the labels of their composition."""
     for split, index in _clips(settings.pieces):
         rng = clip_generator(settings.seed, f"pieces/{split}", index)
         piece = compose(rng, PIECE_SECONDS)
@@ -80,7 +82,7 @@ def write_pieces(directory: Path, settings: CollectionSettings) -> None:
 
 
 def clip_generator(seed: int, part: str, index: int) -> np.random.Generator:
-    """A clip's own generator: a clip does not change when more clips are asked for."""
+    """The generator of one clip: a clip does not change with the number of clips."""
     return np.random.default_rng([seed, index, *part.encode()])
 
 

@@ -3,8 +3,6 @@
 import argparse
 import dataclasses
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -12,6 +10,7 @@ from pathlib import Path
 from musicssl.demo.archives import ARCHIVES
 from musicssl.demo.collection import PARTS, CollectionSettings
 from musicssl.errors import UserError
+from musicssl.files import read_json, whole_file, write_json
 from musicssl.probing.tasks import TASKS, get_task
 
 RECORD = "demo.json"
@@ -57,32 +56,27 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def write_archives(out: Path, archives: Iterable[str], seed: int = 0, size: int = 1) -> None:
-    """Write each data set in the layout it is distributed in, `size` times the smallest, as `write_part` does."""
+    """Write each data set in the layout it is distributed in, `size` times as large as the smallest form."""
     settings = {"seed": seed, "size": size}
     for archive in archives:
         write_part(out, archive, settings, partial(ARCHIVES[archive], **settings))
 
 
 def write_part(out: Path, part: str, settings: dict, write: Callable[[Path], None]) -> None:
-    """Write `out/part` once: aside first, then renamed, so that a killed run leaves nothing half-written.
-
-    `out/demo.json` records the settings of each finished part; the same settings again are a no-op.
+    """Write the folder `out/part`, unless it exists with the same settings, which `out/demo.json` records.
 
     Raises:
-        UserError: `out/part` is there and was not made with these settings.
+        UserError: `out/part` exists with other settings.
     """
     record_path, folder = out / RECORD, out / part
-    record = json.loads(record_path.read_text()) if record_path.is_file() else {}
+    record = read_json(record_path) if record_path.is_file() else {}
     settings = json.loads(json.dumps(settings))
     if folder.exists():
         if record.get(part) != settings:
-            raise UserError(f"--out {out}: {part} is there, made otherwise; delete it or choose another folder")
+            raise UserError(f"--out {out}: {part} already exists with other settings; delete it or change --out")
         print(f"{folder}: already there")
         return
-    aside = folder.with_name(f".{folder.name}.partial")
-    if aside.exists():
-        shutil.rmtree(aside)
-    write(aside)
-    os.replace(aside, folder)
-    record_path.write_text(json.dumps(record | {part: settings}, indent=1) + "\n")
+    with whole_file(folder) as partial:
+        write(partial)
+    write_json(record_path, record | {part: settings}, indent=1)
     print(f"{folder}: written")

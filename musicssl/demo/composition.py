@@ -5,10 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from musicssl.demo.styles import STYLES, Style
+from musicssl.keys import MODES, TONICS
 
-TONICS = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")
-MODES = ("major", "minor")
-KEYS = tuple(f"{tonic} {mode}" for mode in MODES for tonic in TONICS)
 SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
 # Scale degrees (0 is the tonic), one chord a bar.
 PROGRESSIONS = {
@@ -40,7 +38,7 @@ class Stroke:
 
 @dataclass(frozen=True)
 class Piece:
-    """A composed excerpt and everything there is to know about it."""
+    """A composed excerpt with all its labels."""
 
     style: str
     tonic: int
@@ -68,12 +66,14 @@ def compose(
     instruments: dict[str, str] | None = None,
     drums: bool = True,
 ) -> Piece:
-    """Compose an excerpt; whatever is not given is drawn from the style's ranges.
+    """Compose an excerpt; what is not given is drawn from the ranges of the style.
 
     Args:
-        seconds: length of the excerpt; it starts inside a bar like a cut from a longer track.
-        style: one of `STYLES`; key: one of `KEYS`.
-        instruments: timbre name per part; missing parts are drawn, None silences a part.
+        seconds: length of the excerpt; it starts inside a bar, like a cut from a longer track.
+        style: one of `STYLES`.
+        key: one of `musicssl.keys.KEYS`.
+        instruments: the timbre of each part; missing parts are drawn, None silences a part.
+        drums: whether the style's drums play.
     """
     style = style or str(rng.choice(list(STYLES)))
     rules = STYLES[style]
@@ -89,7 +89,7 @@ def compose(
     writer = _Writer(rng, rules, grid, first, tonic, mode)
     for bar in bars:
         degree = chords[bar % len(chords)]
-        # Every second phrase is thinner, as verse and chorus differ.
+        # Every second phrase has fewer notes, as verse and chorus differ.
         full = (bar // 4) % 2 == 0
         if parts["harmony"]:
             writer.harmony(bar, degree)
@@ -110,7 +110,7 @@ def compose(
 
 
 def _beat_grid(rng: np.random.Generator, seconds: float, tempo_bpm: float) -> np.ndarray:
-    """Beat times from before the start to after the end; the tempo drifts by a percent or so as people's does."""
+    """Beat times from before the start to after the end; the tempo drifts by about one percent, as a player's does."""
     count = int(seconds * tempo_bpm / 60.0) + 4
     drift = np.cumsum(rng.normal(0.0, 0.004, count))
     periods = 60.0 / tempo_bpm * (1.0 + np.clip(drift, -0.03, 0.03))
@@ -118,7 +118,7 @@ def _beat_grid(rng: np.random.Generator, seconds: float, tempo_bpm: float) -> np
 
 
 class _Writer:
-    """Writes bar after bar onto the beat grid."""
+    """Writes bars of notes and strokes onto the beat grid."""
 
     def __init__(self, rng, rules: Style, grid: np.ndarray, first: int, tonic: int, mode: str):
         self.rng, self.rules, self.grid, self.first = rng, rules, grid, first
@@ -190,7 +190,7 @@ class _Writer:
         """MIDI pitch of a scale degree, the tonic being the first at or above `lowest`."""
         octave, step = divmod(degree, 7)
         interval = self.scale[step]
-        # The dominant of a minor key has a raised third: without it major and minor keys share all their notes.
+        # The dominant of a minor key has a raised third: without it, relative major and minor keys share all notes.
         if self.mode == "minor" and step == 6 and lowest < 60:
             interval = 11
         return lowest + (self.tonic - lowest) % 12 + 12 * octave + interval

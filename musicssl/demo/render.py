@@ -1,4 +1,4 @@
-"""A composed piece in, its waveform out."""
+"""Render a composed piece to a waveform."""
 
 import numpy as np
 from scipy.signal import oaconvolve
@@ -11,7 +11,7 @@ PART_GAINS = {"lead": 0.9, "harmony": 0.55, "bass": 0.8}
 
 
 def render(piece: Piece, rng: np.random.Generator, sampling_rate: int = SAMPLING_RATE) -> np.ndarray:
-    """Play all notes and strokes of `piece` in a room; float32 (N,), |x| <= 1."""
+    """Play all notes and strokes of `piece` in a simulated room; float32 (N,), |x| <= 1."""
     mix = np.zeros(round(piece.seconds * sampling_rate), dtype=np.float32)
     for note in piece.notes:
         timbre = TIMBRES[piece.instruments[note.part]]
@@ -24,7 +24,7 @@ def render(piece: Piece, rng: np.random.Generator, sampling_rate: int = SAMPLING
 
 
 def finish(mix: np.ndarray, rng: np.random.Generator, sampling_rate: int = SAMPLING_RATE) -> np.ndarray:
-    """Room, a little noise, soft limiting and a level between -12 and -1 dB. (N,) -> (N,) float32."""
+    """Add a room, a little noise, soft limiting and a level between -12 and -1 dB. (N,) -> (N,) float32."""
     room_seconds = rng.uniform(0.15, 0.5)
     times = np.arange(int(room_seconds * sampling_rate)) / sampling_rate
     tail = rng.standard_normal(len(times)) * np.exp(-6.9 * times / room_seconds)

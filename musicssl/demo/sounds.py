@@ -1,7 +1,8 @@
 """Timbres and drums: one note or stroke in, its waveform out.
 
-A note is read from two single-cycle wavetables, a bright and a dark one, cross-faded over time: the partials of
-plucked and struck sounds die away from the top. That costs two table reads a sample, however many harmonics.
+A note is read from two single-cycle wavetables, a bright and a dark one, which are cross-faded over time, since the
+high partials of plucked and struck sounds decay first. This takes two table reads per sample for any number of
+harmonics.
 """
 
 from collections.abc import Callable
@@ -15,18 +16,18 @@ MAX_HARMONICS = 60
 
 @dataclass(frozen=True)
 class Timbre:
-    """How an instrument sounds.
+    """The sound of an instrument.
 
     Attributes:
-        slope: harmonic k has amplitude k ** -slope; small is bright.
+        slope: harmonic k has the amplitude k ** -slope; a small slope is bright.
         even: gain of the even harmonics (weak in a clarinet).
         attack_seconds, release_seconds: of the envelope.
-        decay_seconds: time constant of plucked and struck sounds; None sustains.
-        darkening: how much steeper the slope becomes while the note sounds.
-        breath: level of the noise mixed in.
-        vibrato_cents, vibrato_hz: depth and rate, growing in after the attack.
-        tremolo, tremolo_hz: depth (0 to 1) and rate of amplitude modulation.
-        formants: (centre in Hz, bandwidth in Hz) resonances that stay put while the pitch moves.
+        decay_seconds: time constant of plucked and struck sounds; None for sustained ones.
+        darkening: by how much the slope increases while the note sounds.
+        breath: level of the added noise.
+        vibrato_cents, vibrato_hz: depth and rate of the vibrato, which grows after the attack.
+        tremolo, tremolo_hz: depth (0 to 1) and rate of the amplitude modulation.
+        formants: (centre in Hz, bandwidth in Hz) of resonances that do not move with the pitch.
     """
 
     slope: float
@@ -76,18 +77,19 @@ def play(
     sampling_rate: int,
     bend: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> np.ndarray:
-    """One note, its release included.
+    """Play one note, including its release.
 
     Args:
-        velocity: 0 to 1, loudness and (a little) brightness.
-        bend: maps times in seconds (N,) to a pitch deviation in semitones (N,).
+        midi: the pitch, fractions included.
+        velocity: 0 to 1; sets the loudness and, slightly, the brightness.
+        bend: maps times in seconds (N,) to a deviation of the pitch in semitones (N,).
 
     Returns:
         float32 (N,), peak about `velocity`.
     """
     length = int((seconds + timbre.release_seconds) * sampling_rate)
     times = np.arange(length, dtype=np.float32) / sampling_rate
-    # No two notes of a real instrument are equal: a detune of a few cents and a slightly different brightness.
+    # No two notes of a real instrument are equal: each is detuned by a few cents and differs slightly in brightness.
     hz = midi_to_hz(midi + rng.normal(0.0, 0.05))
     slope = timbre.slope + rng.normal(0.0, 0.1) + 0.3 * (0.7 - velocity)
     positions = TABLE_LENGTH * hz * _warped(timbre, times, rng, bend, sampling_rate)
@@ -158,7 +160,7 @@ def strike(drum: str, velocity: float, rng: np.random.Generator, sampling_rate: 
     seconds, decay, tone_hz, sweep_hz, noise = _DRUMS[drum]
     times = np.arange(int(seconds * sampling_rate), dtype=np.float32) / sampling_rate
     tune = rng.uniform(0.95, 1.05)
-    # A drum head's pitch falls while it rings; integrating the falling frequency gives the phase.
+    # The pitch of a drum head falls while it rings; the phase is the integral of the falling frequency.
     cycles = tune * (tone_hz * times + sweep_hz * 0.03 * (1.0 - np.exp(-times / 0.03)))
     wave = (1.0 - noise) * np.sin(2.0 * np.pi * cycles)
     hiss = rng.standard_normal(len(times), dtype=np.float32)
@@ -168,7 +170,7 @@ def strike(drum: str, velocity: float, rng: np.random.Generator, sampling_rate: 
     return (velocity * wave * np.exp(-times / decay)).astype(np.float32)
 
 
-# seconds, decay in seconds, pitch in Hz, extra pitch at the stroke in Hz, share of noise
+# Length in seconds, decay in seconds, pitch in Hz, additional pitch at the stroke in Hz, share of noise.
 _DRUMS = {
     "kick": (0.35, 0.10, 50.0, 120.0, 0.02),
     "snare": (0.25, 0.07, 190.0, 40.0, 0.7),

@@ -1,20 +1,20 @@
-"""The ten styles the demo composer knows, named after the genres they imitate."""
+"""The ten styles of the demo composer, named after the genres that they imitate."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class Style:
-    """What makes a style.
+    """The rules of a style.
 
     Attributes:
-        tempo_bpm: range in beats per minute.
-        lead, harmony: timbres to choose from.
+        tempo_bpm: the range of tempi, in beats per minute.
+        lead, harmony: the timbres to choose from.
         comping: how the chords are played: sustained, arpeggio, offbeat, strum or pulse.
-        drums: sixteenths of a bar per drum, x loud and o soft.
-        swing: how late the off-beat eighths are, in eighths.
-        minor_probability: share of pieces in a minor key.
-        density: share of the melody's notes that are played.
+        drums: the sixteenths of a bar for each drum, x loud and o soft.
+        swing: the delay of the off-beat eighths, in eighths.
+        minor_probability: the share of pieces in a minor key.
+        density: the share of the melody's notes that are played.
     """
 
     tempo_bpm: tuple[float, float]

@@ -12,10 +12,11 @@ from sklearn.preprocessing import StandardScaler
 
 from musicssl import cli
 from musicssl.demo.collection import CollectionSettings, write_notes, write_pretrain
-from musicssl.demo.composition import KEYS, compose
+from musicssl.demo.composition import compose
 from musicssl.demo.render import SAMPLING_RATE, render
 from musicssl.demo.sounds import TIMBRES, midi_to_hz, play
 from musicssl.demo.styles import STYLES
+from musicssl.keys import KEYS
 
 
 def digests(folder):
