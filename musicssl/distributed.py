@@ -1,4 +1,4 @@
-"""What holds on every device and for every process of a job."""
+"""Settings that hold for every process of a job and on every device."""
 
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-# How long processes wait for one another. One of them fits labels or trains heads alone, and NCCL's own limit of ten
+# How long processes wait for one another. While one of them fits labels or trains heads, NCCL's own limit of ten
 # minutes would end the job.
 PROCESS_TIMEOUT = timedelta(days=1)
 

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: everything is written beside its place, then renamed into it."""
+"""Write files whole or not at all: everything is written under another name and then renamed."""
 
 import json
 import os
@@ -10,18 +10,19 @@ from typing import Any
 
 
 def partial_path(path: Path) -> Path:
-    """Where `path` is written before it is whole: a hidden name in the same folder."""
+    """The hidden name in the same folder under which `path` is written until it is complete."""
     return path.with_name(f".{path.name}.partial")
 
 
 @contextmanager
 def whole_file(path: Path, *, shared: bool = False) -> Iterator[Path]:
-    """Give a path to write a file or a folder to; it takes the place of `path` when the block ends without an error.
+    """Yield a path to write a file or a folder to; it replaces `path` when the block ends without an error.
 
-    The parent folder is made. After an error `path` is as it was before, and nothing else is left.
+    The parent folder is created. After an error `path` is as it was before, and nothing else is left.
 
     Args:
-        shared: other processes may write the same `path` at the same time; each then has a name of its own.
+        path: the file or folder to write.
+        shared: whether other processes may write `path` at the same time; each then writes under a name of its own.
     """
     partial = partial_path(path.with_name(f"{path.name}.{os.getpid()}") if shared else path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +43,7 @@ def write_text(path: Path, text: str, *, shared: bool = False) -> None:
 
 
 def write_json(path: Path, content: Any, *, shared: bool = False, **options: Any) -> None:
-    """Write JSON whole; `options` are those of `json.dumps`.
+    """Write a JSON file whole; `options` are those of `json.dumps`.
 
     Raises:
         ValueError: `content` holds NaN or infinity, which JSON does not have.
@@ -57,7 +58,7 @@ def read_json(path: Path) -> Any:
 
 
 def copy_whole(source: Path, target: Path) -> None:
-    """Put a copy of a file or folder in the place of `target`."""
+    """Replace `target` by a copy of a file or folder."""
     with whole_file(target) as partial:
         if source.is_dir():
             shutil.copytree(source, partial)
@@ -66,7 +67,7 @@ def copy_whole(source: Path, target: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Delete a file or a folder with all it holds; nothing happens when it is not there."""
+    """Delete a file, or a folder with everything in it; do nothing when it does not exist."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -1,4 +1,4 @@
-"""Names of the 24 keys, in one order everywhere: C to B major, then C to B minor."""
+"""The names of the 24 keys, in one order: C to B major, then C to B minor."""
 
 import re
 
@@ -10,10 +10,10 @@ _SIGNS = {"#": 1, "♯": 1, "b": -1, "♭": -1, "": 0}
 
 
 def parse_key(text: str) -> int:
-    """Place in `KEYS` of "F# minor", "Gbm" or "A:maj"; a name without a mode is major.
+    """The index in `KEYS` of "F# minor", "Gbm" or "A:maj"; a name without a mode is major.
 
     Raises:
-        ValueError: `text` is not the name of a key.
+        ValueError: `text` does not name a key.
     """
     match = re.fullmatch(r"\s*([A-Ga-g])([#b♯♭]?)[\s:_-]*(major|maj|minor|min|m)?\s*", text)
     if match is None:

@@ -1,4 +1,4 @@
-"""One look for every picture of the project, drawn without a display."""
+"""One style for every picture of the project, drawn without a display."""
 
 from musicssl.errors import UserError
 
@@ -17,7 +17,7 @@ STYLE = {
 
 
 def load_pyplot():
-    """matplotlib's pyplot in our style, on the Agg backend.
+    """Import matplotlib's pyplot with this style, on the Agg backend.
 
     Raises:
         UserError: matplotlib is not installed.

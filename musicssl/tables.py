@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Table:
-    """A table of cells; what a cell prints is its `str`.
+    """A table; a cell is printed as its `str`.
 
     Attributes:
         header: the names of the columns.
-        rows: one sequence of cells each, as long as the header.
+        rows: sequences of cells, each as long as the header.
     """
 
     header: Sequence[object]
     rows: Sequence[Sequence[object]]
 
     def text(self) -> str:
-        """Columns that line up in a terminal, two spaces apart."""
+        """Columns aligned for a terminal, two spaces apart."""
         lines, widths = self._lines_and_widths()
         return "\n".join(
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
@@ -28,7 +28,7 @@ class Table:
         """A Markdown table; a bar in a cell is escaped.
 
         Args:
-            aligned: whether the columns line up in a terminal too.
+            aligned: whether the columns are aligned for a terminal too.
         """
         lines, widths = self._lines_and_widths(lambda cell: cell.replace("|", "\\|"))
         if not aligned:

@@ -138,5 +138,5 @@ def test_errors_name_the_mistake():
         log_mel(WAVEFORM[:399])
     with pytest.raises(LabelError, match="mfcc39"):
         feature_recipe("mfcc13")
-    with pytest.raises(LabelError, match="half the sample rate"):
+    with pytest.raises(LabelError, match="half the sampling rate"):
         cqt(WAVEFORM, num_bins=480)
