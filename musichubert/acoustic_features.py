@@ -46,10 +46,10 @@ def mfcc(
     """Kaldi MFCCs with first and second differences, as HuBERT's first iteration clusters them.
 
     25 ms Povey windows, pre-emphasis 0.97, 23 mel bands from 20 Hz to 8 kHz, lifter 22, C0 kept, no dither and no
-    mean normalisation (fairseq `dump_mfcc_feature.py`, which calls Kaldi's defaults with `use_energy=False`).
+    mean normalization (fairseq `dump_mfcc_feature.py`, which calls Kaldi's defaults with `use_energy=False`).
 
     Args:
-        waveform: (B, N) or (N,) in [-1, 1], not normalised.
+        waveform: (B, N) or (N,) in [-1, 1], not normalized.
 
     Returns:
         (B, F, 3 * num_ceps) float32, 100 frames a second.
@@ -75,7 +75,7 @@ def log_mel(
     hop_length: int = ENCODER_HOP,
     n_fft: int = 2048,
 ) -> torch.Tensor:
-    """Natural logarithm of the mel power spectrum (Slaney's scale and area normalisation, 30 Hz to 8 kHz).
+    """Natural logarithm of the mel power spectrum (Slaney's scale and area normalization, 30 Hz to 8 kHz).
 
     MERT-v0's labels were clustered from 229 bands. Its other settings are not public: window and range are those that
     are usual with 229 bands in music transcription.

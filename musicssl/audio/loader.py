@@ -82,7 +82,7 @@ class CropLoader:
             worker = report.consumer - self._rank * len(self._states)
             self._states[worker] = report.state
             self._next_worker = (worker + 1) % len(self._states)
-            # A consumer's share moves by one place an epoch: after as many epochs as there are shares it has met all.
+            # A consumer's share moves by one place per epoch: after one epoch per share it has met every clip.
             if report.state.fruitless_epochs > self._world_size * len(self._states):
                 self._raise_nothing_usable()
             if report.batch is not None:

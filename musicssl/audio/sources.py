@@ -180,7 +180,7 @@ def _data_files(text: str, dataset: str, config: str | None, may_fail: bool = Fa
 
 
 def _table_of_urls(text: str, urls: Sequence[str]) -> ClipTable:
-    """Parquet shards, tars or audio files, told apart by their extension."""
+    """Parquet shards, tars or audio files, distinguished by their extension."""
     by_kind = {
         ".parquet": [url for url in urls if _extension(url) == ".parquet"],
         ".tar": [url for url in urls if _extension(url) == ".tar"],

@@ -108,9 +108,9 @@ class WindowedEncoder:
             for window in plan_windows(self.num_frames(file), self.window_frames, self.context_frames):
                 length = (window.end - window.first - 1) * self.hop + self.field
                 waveform = file.read(window.first * self.hop, length, self.sampling_rate)
-                yield window, self.encoder.frames(self._normalise(waveform, statistics)[None])[0]
+                yield window, self.encoder.frames(self._normalize(waveform, statistics)[None])[0]
 
-    def _normalise(self, waveform: np.ndarray, statistics: FileStatistics | None) -> torch.Tensor:
+    def _normalize(self, waveform: np.ndarray, statistics: FileStatistics | None) -> torch.Tensor:
         if statistics is None:
             return torch.from_numpy(self.encoder.normalise(waveform)).to(self.device)
         return ((torch.from_numpy(waveform) - statistics.mean) / statistics.std).to(self.device)
