@@ -75,7 +75,7 @@ def _configuration(ledger: Ledger, recipe: dict) -> str:
     flat = {**{k: v for k, v in recipe.items() if k != "model_config"}, **(recipe.get("model_config") or {})}
     overridden = OF_AN_ITERATION if recipe.get("iterations") else ()
     rows = [
-        (f"`{key}`", ledger.quote(value, f"musicssl/recipes: {key}"))
+        (f"`{key}`", ledger.quote(_text(value), f"musicssl/recipes: {key}"))
         for key, value in flat.items()
         if value is not None and key not in ("iterations", *overridden)
     ]
@@ -84,6 +84,10 @@ def _configuration(ledger: Ledger, recipe: dict) -> str:
         settings = ", ".join(f"{key} {value}" for key, value in iteration.items())
         rows.append((ledger.cite(f"`iterations`, number {number}", source), ledger.cite(settings, source)))
     return Table(("key", "value"), rows).markdown(aligned=False)
+
+
+def _text(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _fact(ledger: Ledger, fact: dict, sources: dict) -> str:

@@ -2,6 +2,8 @@
 
 import json
 import multiprocessing
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +110,11 @@ def test_processes_that_record_at_the_same_time_write_whole_lines_once(tmp_path)
         process.join()
     rows = [json.loads(line)["path"] for line in path.read_text().splitlines()]
     assert sorted(rows) == sorted(f"{index}.wav" for index in range(50))
+
+
+def test_the_audio_package_needs_no_unix_module():
+    blocked = "import sys; sys.modules['fcntl'] = None; import musicssl.audio.loader, musicssl.audio.prepare"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", blocked], check=True)
 
 
 def test_a_silent_stretch_is_not_a_damaged_clip(tmp_path):
