@@ -346,6 +346,6 @@ def test_the_demo_command_writes_archives_by_task(tmp_path, monkeypatch, capsys)
     assert "--tasks mtg" in capsys.readouterr().err
     # Another size is another set: the folder is not mixed.
     assert cli.main(["demo", "--out", str(tmp_path / "a"), "--tasks", "mtg_genre", "--size", "2"]) == 2
-    assert "made otherwise" in capsys.readouterr().err
+    assert "already exists with other settings" in capsys.readouterr().err
     assert cli.main(["demo", "--out", str(tmp_path / "c"), "--tasks", "mtg_genre", "--size", "0"]) == 2
     assert "--size 0" in capsys.readouterr().err
