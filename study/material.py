@@ -1,7 +1,7 @@
 """What the study makes for itself: small sets in the layouts of the 13 tasks, and two equally long trainings.
 
 ```
-OUTPUT_DIR/sets/        the sets of the 13 tasks, as `musicssl demo --tasks all` makes them
+OUTPUT_DIR/sets/        the sets of the 13 tasks, as `python -m study.archives` writes them
 OUTPUT_DIR/speech/      the training clips of --probe_data's speakers, joined to tracks
 OUTPUT_DIR/excerpt/     as many seconds of --train_data: what speech is compared with
 ```
@@ -14,9 +14,8 @@ import numpy as np
 
 from musicssl.audio.decode import AUDIO_EXTENSIONS, audio_info, load_audio
 from musicssl.audio.write import write_audio
-from musicssl.demo.archives import ARCHIVES
-from musicssl.demo.command import write_archives
 from musicssl.errors import UserError
+from study.archives import write_archives
 from study.plan import EXCERPT, SPEECH
 
 SAMPLING_RATE = 16000
@@ -30,7 +29,7 @@ def write_sets(folder: Path, size: int) -> Path:
         UserError: the folder holds sets of another size.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    write_archives(folder, ARCHIVES, size=size)
+    write_archives(folder, size=size)
     return folder
 
 

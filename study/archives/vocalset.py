@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from musicssl.demo.archives.audio import write_audio, write_lines
 from musicssl.demo.collection import clip_generator
 from musicssl.demo.render import SAMPLING_RATE, add_at, finish
 from musicssl.demo.sounds import TIMBRES, Timbre, play
 from musicssl.probing.tasks.vocalset import SINGERS, TECHNIQUES
+from study.archives.audio import write_audio, write_lines
 
 SECONDS = 3.3  # one chunk of the task
 RECORDINGS_PER_SINGER = 9

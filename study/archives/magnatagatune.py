@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from musicssl.demo.archives.audio import write_audio, write_lines
 from musicssl.demo.collection import clip_generator
 from musicssl.demo.composition import Piece, compose
 from musicssl.demo.render import render
 from musicssl.probing.tasks.magnatagatune import CORRUPT_CLIPS, LABELS
+from study.archives.audio import write_audio, write_lines
 
 CLIPS = 96  # six in each folder
 SECONDS = 4.0

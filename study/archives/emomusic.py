@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from musicssl.demo.archives.audio import write_audio, write_lines
 from musicssl.demo.collection import clip_generator
 from musicssl.demo.composition import Piece, compose
 from musicssl.demo.render import render
+from study.archives.audio import write_audio, write_lines
 
 SONGS = 60
 SECONDS = 6.0  # the originals last 45

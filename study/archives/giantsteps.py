@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from musicssl.demo.archives.audio import write_audio, write_lines
 from musicssl.demo.collection import clip_generator
 from musicssl.demo.composition import KEYS, compose
 from musicssl.demo.render import render
+from study.archives.audio import write_audio, write_lines
 
 TRAINING_SONGS, TEST_SONGS = 26, 10
 SECONDS = 30.5  # one whole window of the task; the originals last two minutes
