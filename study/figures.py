@@ -30,13 +30,12 @@ LAYER_ARMS = (MEL, f"{MEL}_chroma", SMALL)
 
 @dataclass(frozen=True)
 class Bar:
-    """A value with its interval, in points; bars of one kind share a colour."""
+    """A value with its interval, as fractions; bars of one kind share a colour."""
 
     name: str
     kind: str
     value: float
-    low: float
-    high: float
+    ci95: tuple[float, float]
 
 
 def draw_bars(
@@ -54,10 +53,11 @@ def draw_bars(
     colours = {kind: f"C{number}" for number, kind in enumerate(kinds or dict.fromkeys(bar.kind for bar in bars))}
     figure, axes = pyplot.subplots(figsize=(5.6, 0.8 + 0.2 * len(bars)))
     for place, bar in enumerate(reversed(bars)):  # bars are drawn from the bottom
-        axes.barh(place, bar.value, color=colours[bar.kind], height=0.7)
-        axes.plot([bar.low, bar.high], [place, place], color="black", linewidth=1)
-        axes.annotate(f"{bar.value:{sign}.1f}", (max(bar.high, 0), place), (3, 0), textcoords="offset points",
-                      va="center", fontsize=6)  # fmt: skip
+        low, high = (100 * end for end in bar.ci95)
+        axes.barh(place, 100 * bar.value, color=colours[bar.kind], height=0.7)
+        axes.plot([low, high], [place, place], color="black", linewidth=1)
+        text = f"{100 * bar.value:{sign}.1f}"
+        axes.annotate(text, (max(high, 0), place), (3, 0), textcoords="offset points", va="center", fontsize=6)
     axes.axvline(0, color="0.3", linewidth=0.8)
     axes.set_yticks(range(len(bars)), [bar.name for bar in reversed(bars)])
     axes.set_xlabel(label)
@@ -70,25 +70,17 @@ def draw_bars(
 
 def draw_answers(found: Sequence[Answer], path: Path) -> None:
     """The difference of each main claim with its paired 95 % interval: a claim holds when the interval is above 0."""
-    bars = [
-        Bar(f"{answer.first} – {answer.second}", answer.claim, *(100 * value for value in (answer.gap, *answer.ci95)))
-        for answer in found
-        if answer.is_main
-    ]
+    bars = [Bar(f"{each.first} – {each.second}", each.claim, each.gap, each.ci95) for each in found if each.is_main]
     draw_bars(bars, "difference in points, with 95 % interval", path, columns=1)
 
 
 def average_bars(study: Study) -> list[Bar]:
     """The average over all tasks of each arm, best first."""
-    scores = {arm: measured.average(study.tasks) for arm, measured in study.arms.items()}
-    return [
-        Bar(
-            arm,
-            kind_of(arm),
-            *(100 * value for value in (scores[arm], *interval(study.arms[arm].resampled(study.tasks)))),
-        )
-        for arm in sorted(scores, key=scores.get, reverse=True)
+    bars = [
+        Bar(arm, kind_of(arm), measured.average(study.tasks), interval(measured.resampled(study.tasks)))
+        for arm, measured in study.arms.items()
     ]
+    return sorted(bars, key=lambda bar: bar.value, reverse=True)
 
 
 def draw_averages(bars: Sequence[Bar], path: Path) -> None:
@@ -98,11 +90,10 @@ def draw_averages(bars: Sequence[Bar], path: Path) -> None:
 
 def ablation_bars(study: Study, pairs: Iterable[tuple[str, str]]) -> list[Bar]:
     """The difference of averages of each (base, arm)."""
-    bars = []
-    for base, arm in pairs:
-        gap, ci95 = difference(study.arms[arm], study.arms[base], study.tasks)
-        bars.append(Bar(changed_part(arm, base), base, *(100 * value for value in (gap, *ci95))))
-    return bars
+    return [
+        Bar(changed_part(arm, base), base, *difference(study.arms[arm], study.arms[base], study.tasks))
+        for base, arm in pairs
+    ]
 
 
 def draw_ablations(bars: Sequence[Bar], path: Path) -> None:

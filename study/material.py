@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from musicssl.audio.decode import audio_info, load_audio
+from musicssl.audio.decode import AUDIO_EXTENSIONS, audio_info, load_audio
 from musicssl.audio.write import write_audio
 from musicssl.errors import UserError
 from study.archives import write_archives
-from study.plan import EXCERPT, SPEECH, audio_files
+from study.plan import EXCERPT, SPEECH
 
 SAMPLING_RATE = 16000
 TRACK_SECONDS = 20
@@ -72,8 +72,13 @@ def write_excerpt(train_data: Sequence[str], seconds: float, folder: Path) -> Pa
 
 
 def total_seconds(folder: Path) -> float:
-    """Total length of the audio below a folder."""
+    """Length of all audio in a folder."""
     return sum(audio_info(path).seconds for path in audio_files(folder))
+
+
+def audio_files(folder: Path) -> list[Path]:
+    """All audio below a folder, in the order of its names."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_EXTENSIONS)
 
 
 def _speakers(probe_data: Path) -> Path:

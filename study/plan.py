@@ -185,14 +185,9 @@ def data_identity(train_data: Sequence[str]) -> str:
     facts = []
     for source in train_data:
         root = Path(source)
-        files = sorted([*audio_files(root), *root.rglob("*.parquet")])
+        files = sorted(path for path in root.rglob("*") if path.suffix.lower() in (".parquet", *AUDIO_EXTENSIONS))
         facts.append([[str(path.relative_to(root)), path.stat().st_size] for path in files] or source)
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-
-
-def audio_files(folder: Path) -> list[Path]:
-    """All audio below a folder, in the order of its names."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_EXTENSIONS)
 
 
 def _parse(arm: str, train_data: Sequence[str], output_dir: Path) -> Arguments:

@@ -1,4 +1,4 @@
-"""A small Emomusic: tables with tabs around the names, mp3 files by number."""
+"""A small Emomusic: tables with tabs around the names, numbered mp3 files."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def _letters(index: int) -> str:
 
 
 def feeling(piece: Piece) -> np.ndarray:
-    """(arousal, valence) on scales of 1 to 9: fast and noisy is arousing, major and not harsh is pleasant."""
+    """(arousal, valence) on scales of 1 to 9: fast and noisy music is arousing, major and soft music is pleasant."""
     harsh = "distorted_guitar" in piece.instruments.values()
     arousal = 2.0 + 4.0 * (piece.tempo_bpm - 60.0) / 120.0 + 1.5 * harsh + 0.01 * len(piece.strokes)
     valence = 4.0 + 2.0 * (piece.mode == "major") - 1.0 * harsh + 1.0 * ("voice" in piece.instruments.values())

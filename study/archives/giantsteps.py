@@ -1,4 +1,4 @@
-"""A small GiantSteps: two repositories of annotations, keys with trailing blanks, sharps and doubts, mp3 excerpts."""
+"""A small GiantSteps: two annotation repositories, keys with trailing blanks, sharps and doubts, mp3 excerpts."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ SHARPS = {"Db": "C#", "Eb": "D#", "Gb": "F#", "Ab": "G#", "Bb": "A#"}
 
 
 def write(root: Path, seed: int, size: int = 1) -> None:
-    """Write both repositories and audio/; the fourth song's audio is gone, as its host is."""
+    """Write both repositories and audio/; the fourth song has no audio, like songs of the original."""
     mtg, test = root / "giantsteps-mtg-key-dataset", root / "giantsteps-key-dataset"
     annotations, metadata = ["ID\tMANUAL KEY\tC"], ["ID\tARTIST\tTITLE"]
     for index in range((TRAINING_SONGS + TEST_SONGS) * size):
@@ -31,7 +31,7 @@ def write(root: Path, seed: int, size: int = 1) -> None:
         if index != 3:
             piece = compose(rng, SECONDS, style=("disco", "pop", "hiphop")[index % 3], key=key)
             write_audio(root / "audio" / f"{song_id}.LOFI.mp3", render(piece, rng), 22_050)
-    # What the training set leaves out: a doubtful key, and a song in two keys.
+    # The training set leaves these out: a doubtful key, and a song in two keys.
     annotations += ["900001\tF minor\t1", "900002\tC major / A minor\t2"]
     metadata += ["900001\tArtist 1\tDoubtful", "900002\tArtist 2\tTwo keys"]
     write_lines(mtg / "annotations" / "annotations.txt", annotations)

@@ -9,7 +9,7 @@ from musicssl.demo.styles import STYLES
 from study.archives.audio import write_audio, write_lines
 
 SECONDS = 4.0  # the originals last 30
-# Track numbers of each genre by list; a larger set goes on in the hundreds, which the original lacks.
+# Track numbers of each genre by list; a larger set continues with numbers above 100, which the original lacks.
 TRACKS = {"train": (4, 18, 54, 60), "valid": (7,), "test": (10, 71)}
 
 
