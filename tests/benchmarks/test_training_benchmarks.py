@@ -21,7 +21,7 @@ from musichubert import MusicHubertForPreTraining  # noqa: E402
 
 
 def our_weights(model: str, ours: torch.nn.Module, reference: torch.nn.Module) -> None:
-    """Copy the weights of our model into the straightforward one."""
+    """Copy the weights of our model into the plain one."""
     if model == "music2vec":
         reference.student.load_state_dict(ours.data2vec_audio.state_dict())
         reference.teacher.load_state_dict(ours.data2vec_audio.state_dict())
@@ -34,7 +34,7 @@ def our_weights(model: str, ours: torch.nn.Module, reference: torch.nn.Module) -
 
 
 @pytest.mark.parametrize("model", ["music2vec", "musichubert"])
-def test_the_straightforward_implementation_computes_our_loss_and_gradient(model):
+def test_the_plain_implementation_computes_our_loss_and_gradient(model):
     torch.manual_seed(0)
     network_class = Music2VecForPreTraining if model == "music2vec" else MusicHubertForPreTraining
     ours = network_class(training_step.our_config(model, "tiny")).eval()

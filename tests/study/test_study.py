@@ -105,7 +105,7 @@ def test_study_runs_is_cached_and_fills_its_document(music, tiny_recipes, tmp_pa
 
     study = load_study(results)
     assert list(study.arms) == arms and set(study.missing) == set(ARMS) - set(arms)
-    # The small recipe and the vanilla one are probed on the way, the other is not.
+    # Intermediate checkpoints of the small recipe and of the vanilla one are probed, those of the other are not.
     assert set(study.curves) == {"musichubert", "musichubert_small"}
     hours = [point.hours for point in study.curves["musichubert"]]
     assert len(hours) == 4 and hours == sorted(hours) and hours[-1] == study.arms["musichubert"].hours
@@ -215,7 +215,7 @@ def test_speech_and_its_excerpt_of_music_are_as_long(tmp_path):
     assert total_seconds(spoken) == pytest.approx(25.0)
     music = write_excerpt([str(tmp_path / "music")], total_seconds(spoken), tmp_path / "excerpt")
     assert [round(audio_info(path).seconds) for path in audio_files(music)] == [20, 5]
-    # The second piece is heard in the third, from files spread over all; the short file is not.
+    # The second track comes from the third piece: files are spread over all; the short file is left out.
     heard = load_audio(audio_files(music)[1])
     assert np.argmax(np.abs(np.fft.rfft(heard))) * 16_000 / len(heard) == pytest.approx(44_100 / 11 / 2 / np.pi, abs=1)
     assert default_arms(False, tmp_path / "probe", [str(tmp_path / "music")]) == ARMS
