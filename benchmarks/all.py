@@ -1,6 +1,6 @@
-"""Every benchmark, one after the other: `--quick` is the smoke run of the tests, without it they take an hour or so.
+"""Run every benchmark, one after the other: about an hour, or a short smoke test with `--quick`.
 
-    python benchmarks/all.py [--quick] [--threads N] [--out DIRECTORY] [--only NAME ...]
+    python benchmarks/all.py [--quick] [--threads N] [--output_dir FOLDER] [--only NAME ...]
 
 A failing benchmark does not stop the others; its name is printed last and the exit status is 1.
 """
@@ -19,17 +19,17 @@ NAMES = sorted(path.stem for path in HERE.glob("*.py") if path.stem not in SHARE
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="smallest sizes, for a smoke run only")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads for every candidate")
-    parser.add_argument("--out", type=Path, default=Path("runs/benchmarks"), help="directory of the JSON files")
+    parser.add_argument("--quick", action="store_true", help="use the smallest sizes, for a smoke test only")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="number of threads of every candidate")
+    parser.add_argument("--output_dir", type=Path, default=Path("runs/benchmarks"), help="folder for the JSON files")
     parser.add_argument(
-        "--only", nargs="+", default=NAMES, choices=NAMES, metavar="NAME", help=f"of {', '.join(NAMES)}"
+        "--only", nargs="+", default=NAMES, choices=NAMES, metavar="NAME", help=f"what to run, of {', '.join(NAMES)}"
     )
     arguments = parser.parse_args()
     failed = []
     for name in arguments.only:
         command = [sys.executable, str(HERE / f"{name}.py"), "--threads", str(arguments.threads)]
-        command += ["--out", str(arguments.out / f"{name}.json")] + ["--quick"] * arguments.quick
+        command += ["--output", str(arguments.output_dir / f"{name}.json")] + ["--quick"] * arguments.quick
         print(f"\n== {name}", flush=True)
         start = time.perf_counter()
         if subprocess.run(command, check=False).returncode:

@@ -1,10 +1,10 @@
-"""Crops per second and core: seek-read crops beside decoding whole files, in one run on the same files.
+"""Crops per second and core: reading crops by seeking, beside decoding whole files, on the same files in one run.
 
-    python benchmarks/audio.py [--quick] [--out FILE]
+    python benchmarks/audio.py [--quick] [--output FILE]
 
-Files are 4 minutes of stereo at 44.1 kHz (opus: 48 kHz), crops are 5 s; every candidate mixes down to mono and
-resamples to 16 kHz. `streamed` adds what the training stream checks of each crop (container, silence, NaN);
-`decoding` leaves the resampling out. `parquet row` reads rows of 30 s of flac, as `musicssl prepare` writes them,
+Files are 4 minutes of stereo at 44.1 kHz (opus: 48 kHz), crops are 5 s. Every candidate mixes down to mono and
+resamples to 16 kHz. `streamed` adds the checks of the training stream (container, silence, NaN); `decoding` omits the
+resampling. `parquet row` reads rows of 30 s of flac, as `musicssl prepare` writes them,
 row group included.
 """
 
@@ -22,7 +22,7 @@ import pyarrow as pa  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
 import soundfile  # noqa: E402
 import soxr  # noqa: E402
-from side_by_side import benchmark_parser, side_by_side, table, write_json  # noqa: E402
+from side_by_side import benchmark_parser, report, side_by_side  # noqa: E402
 
 from musicssl.audio.crops import StreamSettings, read_crop  # noqa: E402
 from musicssl.audio.decode import audio_info, load_audio  # noqa: E402
@@ -62,7 +62,7 @@ def with_torchcodec(source: str | bytes, start: float) -> np.ndarray:
 
 
 def compare(source: str | bytes, starts: list[float], repeats: int) -> dict[str, float]:
-    """Crops per second of each candidate, and how they compare; all read the same crops in turn."""
+    """Crops per second of each candidate, and their ratios; all candidates read the same crops in turn."""
     own_rate = audio_info(source).sampling_rate
     settings = StreamSettings(crop_seconds=CROP_SECONDS)
     readers: dict[str, Callable[[float], object]] = {
@@ -86,7 +86,7 @@ def compare(source: str | bytes, starts: list[float], repeats: int) -> dict[str,
 
 
 def compare_parquet(folder: Path, repeats: int) -> dict[str, float]:
-    """All rows of a row group, row group included, beside decoding each row's bytes whole."""
+    """Crops of all rows of a row group, with the reading of the group, beside decoding the whole of each row."""
     clip = io.BytesIO()
     write_audio(clip, music(16000)[: 30 * 16000].mean(axis=1), 16000, "FLAC", "PCM_16")
     rows = [{"clip_id": str(row), "audio": {"bytes": clip.getvalue(), "path": None}} for row in range(32)]
@@ -120,11 +120,10 @@ def main() -> None:
         rows["flac bytes"] = compare((folder / "music.flac").read_bytes(), starts, repeats)
         rows["parquet row"] = compare_parquet(folder, repeats)
     columns = ("seek", "streamed", "decoding", "whole_file", "torchcodec", "times_whole_file", "resampling_share")
-    print(table(("crops/s", *columns), [(name, *(row.get(c, "-") for c in columns)) for name, row in rows.items()]))
+    titles = {"source": "crops/s"} | {column: column for column in columns}
+    report(arguments.output, "audio", [{"source": name, **row} for name, row in rows.items()], titles)
     if AudioDecoder is None:
         print("torchcodec is not installed here")
-    write_json(arguments.out, "audio", [{"source": name, **row} for name, row in rows.items()])
-    print(f"written to {arguments.out}")
 
 
 if __name__ == "__main__":

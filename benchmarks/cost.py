@@ -1,18 +1,18 @@
-"""How the cost of training grows with crop length, batch and K, beside the count of operations.
+"""How the cost of training grows with crop length, batch and K, compared with the number of operations.
 
-    python benchmarks/cost.py [--model NAME] [--layers 12] [--repeats 3] [--threads N] [--quick] [--out FILE]
+    python benchmarks/cost.py [--model NAME] [--layers 12] [--repeats 3] [--threads N] [--quick] [--output FILE]
 
-Forward and backward passes of one network of base width over all the sizes, in turn. The line `seconds = fixed +
-operations / rate` is fitted to crops and batches by least squares of the relative error; `measured / fitted` near 1
-at every size says that time grows as the count of operations does. K is varied on its own: the head is counted by
-2 x 3 operations per multiply-add of masked frames with label embeddings.
+Forward and backward passes of one network of base width take turns over all sizes. The line `seconds = fixed +
+operations / rate` is fitted to crops and batches by least squares of the relative error. `measured_to_fitted` near 1
+at every size means that time grows like the number of operations. K is varied separately; its head counts 2 x 3
+operations per multiply-add of masked frames with label embeddings.
 """
 
 from collections.abc import Callable
 
 import numpy as np
 import torch
-from side_by_side import benchmark_parser, side_by_side, table, write_json
+from side_by_side import benchmark_parser, rows_table, side_by_side, write_json
 from training_step import MASK
 
 from music2vec import Music2VecConfig, Music2VecForPreTraining
@@ -56,7 +56,7 @@ def build_pass(network: torch.nn.Module, model: str, seconds: float, clips: int)
 
 
 def fit_line(operations: np.ndarray, seconds: np.ndarray) -> tuple[float, float]:
-    """(fixed seconds, seconds per operation), neither negative in any sensible measurement; least relative squares."""
+    """(fixed seconds, seconds per operation), by least squares of the relative error."""
     design = np.stack([1 / seconds, operations / seconds], axis=1)
     (fixed, slope), *_ = np.linalg.lstsq(design, np.ones(len(seconds)), rcond=None)
     return float(fixed), float(slope)
@@ -65,7 +65,7 @@ def fit_line(operations: np.ndarray, seconds: np.ndarray) -> tuple[float, float]
 def measure(
     model: str, sizes: tuple[tuple[float, int], ...], repeats: int, **settings: int
 ) -> tuple[list[dict[str, object]], float, float]:
-    """Rows of crops and batches, and the fitted line."""
+    """One row per size, and the fitted line (fixed seconds, seconds per operation)."""
     network = build_network(model, **settings)
     passes = {f"{clips} x {seconds:g} s": build_pass(network, model, seconds, clips) for seconds, clips in sizes}
     timings = side_by_side(passes, next(iter(passes)), repeats)
@@ -82,7 +82,7 @@ def measure(
 
 
 def measure_clusters(num_clusters: tuple[int, ...], repeats: int, **settings: int) -> list[dict[str, object]]:
-    """Rows of musicHuBERT's step at each K, relative to the smallest."""
+    """One row of musicHuBERT's pass per K, relative to the smallest K."""
     passes, gflop = {}, []
     for count in num_clusters:
         network = build_network("musichubert", count, **settings)
@@ -101,9 +101,9 @@ def measure_clusters(num_clusters: tuple[int, ...], repeats: int, **settings: in
 
 def main() -> None:
     parser = benchmark_parser(__doc__.splitlines()[0], "cost")
-    parser.add_argument("--model", default="musichubert", choices=list(MASK))
-    parser.add_argument("--layers", type=int, default=12)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--model", default="musichubert", choices=list(MASK), help="model to measure")
+    parser.add_argument("--layers", type=int, default=12, help="number of transformer layers")
+    parser.add_argument("--repeats", type=int, default=3, help="timed runs of each candidate")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     keep_freed_memory()
@@ -112,14 +112,11 @@ def main() -> None:
         sizes, clusters, arguments.repeats = CROPS[:2], NUM_CLUSTERS[:2], 1
         settings = {"num_hidden_layers": 1, "hidden_size": 192, "intermediate_size": 384, "conv_dim": [32] * 7}
     rows, fixed, slope = measure(arguments.model, sizes, arguments.repeats, **settings)
-    columns = ("model", "size", "gflop", "seconds", "min_seconds", "max_seconds", "measured_to_fitted")
-    print(table(columns, [[row[column] for column in columns] for row in rows]))
+    print(rows_table(rows))
     print(f"fit: {1000 * fixed:.0f} ms + operations / {1e-9 / slope:.0f} GFLOP/s\n")
     clusters_rows = measure_clusters(clusters, arguments.repeats, **settings)
-    columns = ("model", "size", "gflop", "seconds", "min_seconds", "max_seconds", "times_first")
-    print(table(columns, [[row[column] for column in columns] for row in clusters_rows]))
-    write_json(arguments.out, "cost", [*rows, *clusters_rows, {"fixed_seconds": fixed, "flops": 1 / slope}])
-    print(f"written to {arguments.out}")
+    print(rows_table(clusters_rows))
+    write_json(arguments.output, "cost", [*rows, *clusters_rows, {"fixed_seconds": fixed, "flops": 1 / slope}])
 
 
 if __name__ == "__main__":

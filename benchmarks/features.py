@@ -1,18 +1,18 @@
 """Features of a frozen encoder, beside a plain loop over clips with transformers, on the same clips.
 
-    python benchmarks/features.py [--clips 8] [--seconds 5] [--layer 6] [--threads N] [--quick] [--out FILE]
+    python benchmarks/features.py [--clips 8] [--seconds 5] [--layer 6] [--threads N] [--quick] [--output FILE]
 
-`hf` calls the feature extractor and the whole model clip by clip with `output_hidden_states=True`. `pooled` is what
-probing computes: every layer's mean over time, a batch of equal windows at a time. `one layer` is what labels of a
-second iteration are made from: all frames of one layer, the layers above it left out. Encoder: HuBERT base with
-random weights.
+`hf` calls the feature extractor and the whole model clip by clip with `output_hidden_states=True`. `pooled` is the
+computation of probing: every layer's mean over time, for a batch of equal windows at a time. `one layer` is the
+computation of second-iteration labels: all frames of one layer, without the layers above it. The encoder is HuBERT
+base with random weights.
 """
 
 import copy
 from dataclasses import asdict
 
 import torch
-from side_by_side import benchmark_parser, side_by_side, table, write_json
+from side_by_side import benchmark_parser, report, side_by_side
 from training_step import SIZES
 from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
 
@@ -23,7 +23,7 @@ RATE = 16000
 
 
 def compare(size: str, clips: int, seconds: float, layer: int, repeats: int) -> list[dict[str, object]]:
-    """A row per candidate; raises AssertionError when two of them give different features."""
+    """One row per candidate; raises AssertionError when two candidates give different features."""
     torch.manual_seed(0)
     model = HubertModel(HubertConfig(**SIZES[size], apply_spec_augment=False)).eval()
     extractor = Wav2Vec2FeatureExtractor(do_normalize=False, sampling_rate=RATE)
@@ -53,27 +53,17 @@ def compare(size: str, clips: int, seconds: float, layer: int, repeats: int) -> 
 
 def main() -> None:
     parser = benchmark_parser(__doc__.splitlines()[0], "features")
-    parser.add_argument("--clips", type=int, default=8)
-    parser.add_argument("--seconds", type=float, default=5.0)
-    parser.add_argument("--layer", type=int, default=6)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--clips", type=int, default=8, help="number of clips")
+    parser.add_argument("--seconds", type=float, default=5.0, help="length of a clip")
+    parser.add_argument("--layer", type=int, default=6, help="layer to compute")
+    parser.add_argument("--repeats", type=int, default=3, help="timed runs of each candidate")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     size = "base"
     if arguments.quick:
         size, arguments.clips, arguments.seconds, arguments.layer, arguments.repeats = "tiny", 2, 1.0, 2, 1
     rows = compare(size, arguments.clips, arguments.seconds, arguments.layer, arguments.repeats)
-    columns = (
-        "name",
-        "median_seconds",
-        "min_seconds",
-        "max_seconds",
-        "audio_seconds_per_second",
-        "ratio_to_reference",
-    )
-    print(table(columns, [[row[column] for column in columns] for row in rows]))
-    write_json(arguments.out, "features", rows)
-    print(f"written to {arguments.out}")
+    report(arguments.output, "features", rows)
 
 
 if __name__ == "__main__":

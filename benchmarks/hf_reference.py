@@ -1,8 +1,8 @@
-"""Pre-training as a careful user of transformers writes it, with stock modules only: what we compare ourselves with.
+"""Pre-training as a careful user of transformers writes it, with stock modules only: our reference for speed.
 
-The mathematics is that of our models (the tests compare losses and gradients), the means are the obvious ones: a
-deep copy of the whole model as the teacher, hooks for its targets, cosine similarities to gathered label embeddings
-as in the reference, `torch.optim.AdamW` (fused), an average updated tensor by tensor.
+It computes the same as our models (the tests compare losses and gradients), in the most direct way: the teacher is a
+deep copy of the whole model, hooks collect its targets, cosine similarities are taken to gathered label embeddings as
+in the reference, the optimizer is `torch.optim.AdamW` (fused), and the average is updated tensor by tensor.
 
 Shapes: B clips, N samples, T frames, D width, M masked frames, K clusters and reserved classes, P projected width.
 """

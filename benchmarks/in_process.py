@@ -1,4 +1,4 @@
-"""A candidate of a benchmark in a process of its own, so that memory, threads and allocator do not mix."""
+"""Run a candidate of a benchmark in its own process, so that memory, threads and allocators do not mix."""
 
 import multiprocessing
 import time
@@ -8,7 +8,7 @@ import torch
 
 
 class InProcess:
-    """Builds a call in a new process; calling this object runs it there once and returns its CPU seconds."""
+    """Builds a call in a new process; calling this object runs the call there and returns its CPU seconds."""
 
     def __init__(self, build: Callable[..., Callable[[], object]], *arguments: object, threads: int):
         # Not fork, which PyTorch's threads do not survive; unlike spawn, this imports the libraries once.
@@ -28,7 +28,7 @@ class InProcess:
         self.pipe.send("run")
 
     def wait(self) -> float:
-        """CPU seconds of the run that was started, over all threads.
+        """CPU seconds of the started run, over all threads.
 
         Raises:
             EOFError: the process failed; its traceback is on stderr.

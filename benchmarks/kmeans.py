@@ -1,11 +1,11 @@
-"""Codebooks: our k-means beside scikit-learn's MiniBatchKMeans with the reference's settings, on frames of music.
+"""Codebooks: our k-means beside scikit-learn's MiniBatchKMeans with the reference's settings, on music frames.
 
-    python benchmarks/kmeans.py [--music FOLDER] [--quick] [--threads N] [--out FILE]
+    python benchmarks/kmeans.py [--music FOLDER] [--quick] [--threads N] [--output FILE]
 
 200,000 frames x 39 values (Kaldi MFCC with differences, 100 Hz) and x 768 (output of a two-layer encoder of HuBERT
-base's width with random weights and 64-channel convolutions, 50 Hz), K = 100, 500, 2000. Both cluster the same frames
-with the same number of threads, in turn; both are judged by the mean squared distance of all the frames to their
-nearest centroid. Then: frames assigned per second, and the memory that a fit needs beside its budget.
+base's width with random weights and 64-channel convolutions, 50 Hz), K = 100, 500, 2000. Both methods cluster the same
+frames in turn, with the same number of threads; the objective is the mean squared distance of all frames to their
+nearest centroid. The other tables give the frames assigned per second, and the memory of a fit beside its budget.
 """
 
 import multiprocessing
@@ -18,7 +18,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 import torch
-from side_by_side import benchmark_parser, table, write_json
+from side_by_side import benchmark_parser, rows_table, write_json
 from sklearn.cluster import MiniBatchKMeans
 from threadpoolctl import threadpool_limits
 from transformers import HubertConfig, HubertModel
@@ -27,6 +27,7 @@ from musichubert.acoustic_features import feature_recipe
 from musicssl.audio.clips import iterate_clips
 from musicssl.audio.sources import parse_sources
 from musicssl.demo.collection import CollectionSettings, write_pretrain
+from musicssl.files import whole_file
 from musicssl.labels.codebook import Codebook, fit_codebook
 from musicssl.labels.sampling import FrameSample, frame_keys, sample_capacity
 
@@ -59,18 +60,18 @@ def timed(call, *arguments):
     return time.perf_counter() - start, result
 
 
-def music_made_here(folder: Path, count: int) -> Path:
-    """Tracks enough for `count` frames at 50 Hz, kept for the next run."""
+def synthetic_music(folder: Path, count: int) -> Path:
+    """A folder of tracks, enough for `count` frames at 50 Hz; kept for the next run."""
     folder = folder / f"made-{count}"
     if not folder.is_dir():
-        aside = folder.with_suffix(f".{os.getpid()}")
-        write_pretrain(aside, CollectionSettings(clips=count // 50 // TRACK_SECONDS + 5, clip_seconds=TRACK_SECONDS))
-        aside.rename(folder)
+        settings = CollectionSettings(clips=count // 50 // TRACK_SECONDS + 5, clip_seconds=TRACK_SECONDS)
+        with whole_file(folder, shared=True) as partial:
+            write_pretrain(partial, settings)
     return folder
 
 
 def music_frames(music: Path, dimension: int, count: int, cache: Path) -> np.ndarray:
-    """`count` frames (count, dimension) spread over the music; kept for the next run, for encoders are slow."""
+    """`count` frames (count, dimension) spread over the music; kept for the next run, because encoders are slow."""
     path = cache / f"kmeans-frames-{music.name}-{dimension}-{count}.npy"
     if path.is_file():
         return np.load(path)
@@ -125,10 +126,10 @@ def assignment(frames: np.ndarray, num_clusters: int) -> dict:
 
 
 def memory_of_a_fit(budget_mb: int, num_frames: int, queue) -> None:
-    """Stream `num_frames` x 768 through a sample and fit it; put the growth of the peak memory in MiB."""
+    """Fit a sample of `num_frames` x 768 streamed frames; put the growth of the peak memory in MiB into `queue`."""
     generator = np.random.default_rng(0)
     block = generator.standard_normal((10_000, 768), dtype=np.float32)
-    fit_codebook(block[:2000], 10)  # libraries loaded, threads started
+    fit_codebook(block[:2000], 10)  # loads libraries and starts threads
     before = peak_mb()
     sample = FrameSample(sample_capacity(768, 100, num_frames, budget_mb), 768)
     for number in range(num_frames // len(block)):
@@ -139,7 +140,7 @@ def memory_of_a_fit(budget_mb: int, num_frames: int, queue) -> None:
 
 def peak_mb() -> float:
     status = Path("/proc/self/status")
-    if status.is_file():  # on Linux `getrusage` counts the peak of the process that started this one
+    if status.is_file():  # on Linux `getrusage` includes the peak of the parent process
         fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
         return int(fields["VmHWM"].split()[0]) / 2**10
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -156,13 +157,9 @@ def memory(budget_mb: int, num_frames: int) -> dict:
     return {"budget_mb": budget_mb, "frames_seen_mb": seen_mb, "frames_kept": kept, "peak_growth_mb": grown_mb}
 
 
-def print_rows(rows: list[dict]) -> None:
-    print(table(list(rows[0]), [list(row.values()) for row in rows]), flush=True)
-
-
 def main() -> None:
     parser = benchmark_parser(__doc__.splitlines()[0], "kmeans")
-    parser.add_argument("--music", type=Path, help="folder of music; default: made here")
+    parser.add_argument("--music", type=Path, help="folder of music; default: synthetic music")
     options = parser.parse_args()
     count = 20_000 if options.quick else 200_000
     sizes = (100,) if options.quick else (100, 500, 2000)
@@ -170,20 +167,19 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     faiss.omp_set_num_threads(options.threads)
 
-    music = options.music or music_made_here(options.out.parent, count)
+    music = options.music or synthetic_music(options.output.parent, count)
     fits, assignments = [], []
     with threadpool_limits(options.threads):
         for dimension in (39, 768):
-            frames = music_frames(music, dimension, count, options.out.parent)
+            frames = music_frames(music, dimension, count, options.output.parent)
             for num_clusters in sizes:
                 fits.append(compare(frames, num_clusters))
                 assignments.append(assignment(frames, num_clusters))
-                print_rows(fits[-1:])
+                print(rows_table(fits[-1:]), flush=True)
     budgets = [memory(budget_mb, 40_000 if options.quick else 400_000) for budget_mb in (64, 256)]
     for rows in (fits, assignments, budgets):
-        print()
-        print_rows(rows)
-    write_json(options.out, "kmeans", [*fits, *assignments, *budgets])
+        print(f"\n{rows_table(rows)}")
+    write_json(options.output, "kmeans", [*fits, *assignments, *budgets])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""What the options that save arithmetic bring: a training step with each beside one without.
+"""The speed of the options that save arithmetic: a training step with each option, beside one without.
 
-    python benchmarks/options.py [--sizes tiny base] [--clips 4] [--repeats 3] [--threads N] [--quick] [--out FILE]
+    python benchmarks/options.py [--sizes tiny base] [--clips 4] [--repeats 3] [--threads N] [--quick] [--output FILE]
 
 `masks_per_clip` draws several masks of a crop; its steps are longer but hold more predictions, so what counts is
 `masked frames a second`. `front_end_features` has spectra in the place of the convolutions. Quality is measured by the
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from in_process import InProcess
-from side_by_side import benchmark_parser, side_by_side, table, write_json
+from side_by_side import benchmark_parser, report, side_by_side
 from training_step import MASK, SIZES, build_step, inputs
 
 SECONDS = 5.0
@@ -26,13 +26,13 @@ OPTIONS = {
 
 
 def build_option(option: str, size: str, clips: int) -> Callable[[], object]:
-    """One optimiser update with an option, ready to be called again and again."""
+    """One optimizer update with an option, as a call that can be repeated."""
     model, settings, masks_per_clip = OPTIONS[option]
     return build_step("ours", model, size, "fp32", SECONDS, clips, masks_per_clip=masks_per_clip, **settings)
 
 
 def masked_frames(option: str, size: str, clips: int) -> int:
-    """Predictions in a step."""
+    """Number of predictions in a step."""
     model, _, masks_per_clip = OPTIONS[option]
     return int(inputs(model, size, SECONDS, clips, masks_per_clip)["mask_time_indices"].sum())
 
@@ -64,9 +64,9 @@ COLUMNS = {
 
 def main() -> None:
     parser = benchmark_parser(__doc__.splitlines()[0], "options")
-    parser.add_argument("--sizes", nargs="+", default=["tiny", "base"], choices=list(SIZES))
-    parser.add_argument("--clips", type=int, default=4, help="5-s crops per step")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--sizes", nargs="+", default=["tiny", "base"], choices=list(SIZES), help="sizes of the model")
+    parser.add_argument("--clips", type=int, default=4, help="number of 5 s crops per step")
+    parser.add_argument("--repeats", type=int, default=3, help="timed runs of each candidate")
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.sizes, arguments.clips, arguments.repeats = ["tiny"], 2, 1
@@ -74,9 +74,7 @@ def main() -> None:
     for size in arguments.sizes:
         for model in MASK:
             rows += compare(model, size, arguments.clips, arguments.threads, arguments.repeats)
-    print(table(list(COLUMNS.values()), [[row[key] for key in COLUMNS] for row in rows]))
-    write_json(arguments.out, "options", rows)
-    print(f"written to {arguments.out}")
+    report(arguments.output, "options", rows, COLUMNS)
 
 
 if __name__ == "__main__":

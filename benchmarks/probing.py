@@ -1,6 +1,6 @@
 """All probing heads at once against one at a time, and feature extraction against plain transformers batches.
 
-    python benchmarks/probing.py [--clips 2000] [--epochs 100] [--device cuda] [--threads N] [--quick] [--out FILE]
+    python benchmarks/probing.py [--clips 2000] [--epochs 100] [--device cuda] [--threads N] [--quick] [--output FILE]
 
 One at a time is the loop a user would write: DataLoader, nn.Sequential, torch.optim.Adam, ReduceLROnPlateau, the same
 early stopping. It trains one head per layer, at the learning rate chosen for that layer, and its time per epoch is
@@ -261,7 +261,7 @@ def main() -> None:
     else:
         rows = benchmark_heads(parsed.clips, parsed.states, parsed.width, options, device)
         rows += benchmark_extraction(200, parsed.states - 1, parsed.width, device)
-    write_json(parsed.out, "probing", rows)
+    write_json(parsed.output, "probing", rows)
 
 
 if __name__ == "__main__":

@@ -1,26 +1,26 @@
-"""Where the time of a training step goes, by part, and what share of it the count of operations makes inevitable.
+"""Where the time of a training step goes, by part, and the lower limit set by the number of operations.
 
     python benchmarks/profile_parts.py [--model NAME] [--size base] [--precision fp32] [--clips 4] [--threads N]
-                                       [--quick] [--out FILE]
+                                       [--quick] [--output FILE]
 
-One step under torch's profiler, after one of warm-up, of stock transformers modules (`hf`), of our models (`stock`)
-and with the kernels for a CPU (`ours`). Seconds are those of the kernels themselves, without what they call. The
-operations over the measured rate of a large matrix product give the least time that products can take.
+One step under torch's profiler, after one warm-up step, of stock transformers modules (`hf`), of our models (`stock`)
+and of our models with the CPU kernels (`ours`). Seconds are the self time of the kernels. The number of operations,
+divided by the measured rate of a large matrix product, gives the least time that the products can take.
 """
 
 from collections import Counter
 
 import torch
-from side_by_side import benchmark_parser, table, write_json
+from side_by_side import benchmark_parser, report
 from torch.profiler import ProfilerActivity, profile
 from training_step import DTYPES, MASK, SIZES, build_step, our_config
 
 from musicssl.pretraining.planning.cost import crop_cost, measure_peak_flops
 
 CANDIDATES = ("hf", "stock", "ours")
-# The first part with a word in a kernel's name takes it.
+# A kernel belongs to the first part that has a word of the kernel's name.
 PARTS = {
-    "optimiser and average": ("adam", "lerp", "foreach", "linalg_vector_norm"),
+    "optimizer and average": ("adam", "lerp", "foreach", "linalg_vector_norm"),
     "dropout": ("bernoulli", "random_", "dropout"),
     "matrix products, convolutions": ("mm", "convolution", "scaled_dot_product", "matmul"),
     "activation": ("gelu",),
@@ -28,7 +28,7 @@ PARTS = {
     "norms": ("layer_norm", "group_norm", "batch_norm", "instance_norm", "weight_norm"),
     "copies and casts": ("copy_", "cat", "clone", "fill_", "zero_", "empty", "index"),
 }
-REST = "element by element, and the rest"  # of hf: the cosines of gathered embeddings
+REST = "elementwise and the rest"  # in hf: the cosines of gathered embeddings
 
 
 def part_of(kernel: str) -> str:
@@ -48,10 +48,10 @@ def seconds_by_part(step) -> Counter[str]:
 
 def main() -> None:
     parser = benchmark_parser(__doc__.splitlines()[0], "profile_parts")
-    parser.add_argument("--model", default="musichubert", choices=list(MASK))
-    parser.add_argument("--size", default="base", choices=list(SIZES))
-    parser.add_argument("--precision", default="fp32", choices=list(DTYPES))
-    parser.add_argument("--clips", type=int, default=4, help="clips of 5 s")
+    parser.add_argument("--model", default="musichubert", choices=list(MASK), help="model to measure")
+    parser.add_argument("--size", default="base", choices=list(SIZES), help="size of the model")
+    parser.add_argument("--precision", default="fp32", choices=list(DTYPES), help="number format")
+    parser.add_argument("--clips", type=int, default=4, help="number of 5 s clips")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     seconds = 5.0
@@ -78,9 +78,7 @@ def main() -> None:
         "part": "inevitable", **dict.fromkeys(CANDIDATES, least), "share_of_ours": least / totals["ours"]
     })  # fmt: skip
     print(f"{arguments.model} {arguments.size}, {arguments.precision}: {arguments.clips} x {seconds:g} s, in seconds")
-    print(table(list(rows[0]), [list(row.values()) for row in rows]))
-    write_json(arguments.out, "profile_parts", rows)
-    print(f"written to {arguments.out}")
+    report(arguments.output, "profile_parts", rows)
 
 
 if __name__ == "__main__":

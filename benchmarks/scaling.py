@@ -1,9 +1,9 @@
 """Two processes of one thread beside one process of two threads, on the same audio per update.
 
-    python benchmarks/scaling.py [--model NAME] [--size base] [--clips 4] [--repeats 3] [--quick] [--out FILE]
+    python benchmarks/scaling.py [--model NAME] [--size base] [--clips 4] [--repeats 3] [--quick] [--output FILE]
 
-The processes share an update by DistributedDataParallel over gloo, as `accelerate launch --num_processes 2` does;
-each has half the clips. `efficiency` is the throughput relative to one process with all the threads.
+The processes share an update through DistributedDataParallel over gloo, as with `accelerate launch --num_processes 2`;
+each takes half the clips. `efficiency` is the throughput relative to one process with all threads.
 """
 
 import tempfile
@@ -13,13 +13,13 @@ from pathlib import Path
 
 import torch.distributed
 from in_process import InProcess
-from side_by_side import benchmark_parser, side_by_side, table, write_json
+from side_by_side import benchmark_parser, report, side_by_side
 from torch.nn.parallel import DistributedDataParallel
 from training_step import MASK, SIZES, build_step
 
 
 def build_rank(rank: int, processes: int, meeting: str, *what: object) -> Callable[[], object]:
-    """The step of one process among several that meet at the file `meeting`."""
+    """The step of one of several processes, which find each other through the file `meeting`."""
     torch.distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=processes)
 
     def data_parallel(network: torch.nn.Module) -> torch.nn.Module:
@@ -29,7 +29,7 @@ def build_rank(rank: int, processes: int, meeting: str, *what: object) -> Callab
 
 
 class Together:
-    """Processes that take their step at the same time."""
+    """Several processes that run their steps at the same time."""
 
     def __init__(self, ranks: list[InProcess]):
         self.ranks = ranks
@@ -44,7 +44,7 @@ class Together:
 def compare(
     model: str, size: str, precision: str, seconds: float, clips: int, processes: int, repeats: int
 ) -> list[dict[str, object]]:
-    """A row for one process with `processes` threads, and one for that many processes with a thread each."""
+    """One row for one process with `processes` threads, and one for as many processes with one thread each."""
     with tempfile.TemporaryDirectory() as directory:
         meeting = str(Path(directory) / "meeting")
         what = ("ours", model, size, precision, seconds)
@@ -65,12 +65,12 @@ def compare(
 
 def main() -> None:
     parser = benchmark_parser(__doc__.splitlines()[0], "scaling")
-    parser.add_argument("--models", nargs="+", default=list(MASK), choices=list(MASK))
-    parser.add_argument("--size", default="base", choices=list(SIZES))
-    parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
-    parser.add_argument("--clips", type=int, default=4, help="5-s clips per update, over all processes")
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--models", nargs="+", default=list(MASK), choices=list(MASK), help="models to measure")
+    parser.add_argument("--size", default="base", choices=list(SIZES), help="size of the model")
+    parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"], help="number format")
+    parser.add_argument("--clips", type=int, default=4, help="number of 5 s clips per update, over all processes")
+    parser.add_argument("--processes", type=int, default=2, help="number of processes")
+    parser.add_argument("--repeats", type=int, default=3, help="timed runs of each candidate")
     arguments = parser.parse_args()
     seconds = 5.0
     if arguments.quick:
@@ -81,9 +81,7 @@ def main() -> None:
         what = model, arguments.size, arguments.precision, seconds
         rows += compare(*what, arguments.clips, arguments.processes, arguments.repeats)
     columns = ("model", "size", "precision", "name", "median_seconds", "min_seconds", "max_seconds", "efficiency")
-    print(table(columns, [[row[column] for column in columns] for row in rows]))
-    write_json(arguments.out, "scaling", rows)
-    print(f"written to {arguments.out}")
+    report(arguments.output, "scaling", rows, columns)
 
 
 if __name__ == "__main__":

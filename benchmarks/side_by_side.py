@@ -1,41 +1,43 @@
-"""What every benchmark shares: candidates timed in turn (A B A B …), medians with spread, ratios, a table and JSON.
+"""Shared by all benchmarks: time candidates in turn (A B A B …), medians with spread, ratios, a table and JSON.
 
-A single time says little on a shared machine; a ratio of two things measured in one run, interleaved, does.
+On a shared machine a single time says little; the ratio of two candidates that take turns in one run says more.
 """
 
 import argparse
-import json
 import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from musicssl import files
+from musicssl.tables import Table
+
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of one candidate over the repeats of one comparison."""
+    """Seconds of one candidate over the repeats of a comparison."""
 
     name: str
     median_seconds: float
     min_seconds: float
     max_seconds: float
     ratio_to_reference: float
-    """How many times faster than the reference, as the median of the pairwise ratios."""
+    """How many times as fast as the reference: the median of the pairwise ratios."""
 
 
 def side_by_side(
     candidates: dict[str, Callable[[], object]], reference: str, repeats: int = 5, warmup: int = 1
 ) -> list[Timing]:
-    """Time each candidate `repeats` times, in turn, after `warmup` uncounted rounds.
+    """Time each candidate `repeats` times, in turn, after `warmup` rounds that do not count.
 
     Args:
         candidates: name -> a call without arguments.
-        reference: the name every ratio is taken against; its own ratio is 1.
+        reference: name of the candidate that all ratios refer to; its own ratio is 1.
     """
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
     for round_number in range(warmup + repeats):
@@ -57,7 +59,7 @@ def side_by_side(
 
 
 def machine() -> dict[str, str | int]:
-    """What the numbers were measured on."""
+    """The machine that the numbers were measured on."""
     return {
         "processor": platform.processor() or platform.machine(),
         "cores": os.cpu_count() or 0,
@@ -68,27 +70,41 @@ def machine() -> dict[str, str | int]:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A Markdown table; floats are shown with three significant digits."""
-    text = [[f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in [list(header), *text]) for column in range(len(header))]
-
-    def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) + " |"
-
-    return "\n".join([line(header), "|" + "|".join("-" * (width + 2) for width in widths) + "|", *map(line, text)])
+    """A Markdown table; floats have three significant digits."""
+    return Table(
+        header, [[f"{cell:.3g}" if isinstance(cell, float) else cell for cell in row] for row in rows]
+    ).markdown()
 
 
-def write_json(path: Path, name: str, rows: Sequence[object]) -> None:
-    """Write the measured rows (dataclasses or dicts) beside the machine they were measured on."""
-    plain = [row if isinstance(row, dict) else asdict(row) for row in rows]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"benchmark": name, "machine": machine(), "rows": plain}, indent=2) + "\n")
+def rows_table(rows: Sequence[Mapping[str, object]], columns: Mapping[str, str] | Sequence[str] = ()) -> str:
+    """A Markdown table of some values of each row.
+
+    Args:
+        columns: keys of the rows, or key -> title; default: all keys of the first row.
+    """
+    keys = list(columns or rows[0])
+    titles = columns.values() if isinstance(columns, Mapping) else keys
+    return table(list(titles), [[row.get(key, "-") for key in keys] for row in rows])
+
+
+def report(
+    path: Path, name: str, rows: Sequence[Mapping[str, object]], columns: Mapping[str, str] | Sequence[str] = ()
+) -> None:
+    """Print the rows as `rows_table` and write all their values as `write_json`."""
+    print(rows_table(rows, columns))
+    write_json(path, name, rows)
+
+
+def write_json(path: Path, name: str, rows: Sequence[Mapping[str, object]]) -> None:
+    """Write the measured rows together with the machine they were measured on."""
+    files.write_json(path, {"benchmark": name, "machine": machine(), "rows": rows})
+    print(f"written to {path}")
 
 
 def benchmark_parser(description: str, name: str) -> argparse.ArgumentParser:
-    """The flags every benchmark has: `--quick`, `--out`, `--threads`."""
+    """The flags of every benchmark: `--quick`, `--output`, `--threads`."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--quick", action="store_true", help="smallest sizes, for a smoke run only")
-    parser.add_argument("--out", type=Path, default=Path("runs/benchmarks") / f"{name}.json", help="the JSON file")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads for every candidate")
+    parser.add_argument("--quick", action="store_true", help="use the smallest sizes, for a smoke test only")
+    parser.add_argument("--output", type=Path, default=Path(f"runs/benchmarks/{name}.json"), help="JSON file to write")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="number of threads of every candidate")
     return parser

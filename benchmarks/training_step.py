@@ -1,14 +1,14 @@
-"""A training step of both models beside a straightforward one of stock transformers modules, in fp32 and bf16.
+"""A training step of both models beside a plain implementation with transformers modules, in fp32 and bf16.
 
     python benchmarks/training_step.py [--models NAME ...] [--sizes tiny base] [--crops 5 30] [--clips 4]
-                                       [--compile] [--repeats 3] [--threads N] [--quick] [--out FILE]
+                                       [--compile] [--repeats 3] [--threads N] [--quick] [--output FILE]
 
 A step is forward, backward, clipping (musicHuBERT), AdamW and the teacher's average (music2vec). `hf` is
-`hf_reference.py`; `stock` are our models alone; `ours` adds what training on a CPU adds (`cpu_kernels.py`). Each
-candidate lives in a process of its own with the same number of threads; they take turns. `times hf` compares wall
-time with hf in the same precision, `times fp32` with the same candidate's fp32; `core-s` is CPU time over all
-threads, which says more when others use the machine. `of peak` is the share of the step that a matrix product's rate
-in that precision explains, by the count of operations.
+`hf_reference.py`, `stock` is our models alone, `ours` is our models with the CPU kernels that training uses
+(`cpu_kernels.py`). The candidates take turns, each in its own process with the same number of threads. `times hf`
+compares wall time with hf in the same precision, `times fp32` with the same candidate in fp32. `core-s` is CPU time
+over all threads, which is more reliable on a busy machine. `of peak` is the time that the operations of the step would
+take at the rate of a large matrix product in that precision, as a share of the step.
 """
 
 import itertools
@@ -19,7 +19,7 @@ from dataclasses import asdict
 import torch
 from hf_reference import Data2VecTraining, HubertTraining
 from in_process import InProcess
-from side_by_side import benchmark_parser, side_by_side, table, write_json
+from side_by_side import benchmark_parser, rows_table, side_by_side, write_json
 from transformers import Data2VecAudioConfig, HubertConfig
 
 from music2vec import Music2VecConfig, Music2VecForPreTraining
@@ -53,7 +53,7 @@ def our_config(model: str, size: str, **options: object):
 
 
 def hf_model(model: str, size: str) -> torch.nn.Module:
-    """The straightforward implementation, its backbone configured as ours."""
+    """The plain implementation, with a backbone configured as ours."""
     config = our_config(model, size)
     if model == "music2vec":
         return Data2VecTraining(Data2VecAudioConfig(**_shared(config, Data2VecAudioConfig)), TOP_K[size])
@@ -82,11 +82,12 @@ def build_step(
     candidate: str, model: str, size: str, precision: str, seconds: float, clips: int, wrap=lambda network: network,
     masks_per_clip: int = 1, **options: object,
 ) -> Callable[[], object]:  # fmt: skip
-    """One optimiser update of a candidate, ready to be called again and again.
+    """One optimizer update of a candidate, as a call that can be repeated.
 
     Args:
-        wrap: makes of the network what is called in its place (data parallelism).
-        masks_per_clip, options: masks of each crop, and settings of the configuration; not for `hf`.
+        wrap: wraps the network that is called, for data parallelism.
+        masks_per_clip: number of masks of each crop; not for `hf`.
+        options: settings of the model configuration; not for `hf`.
     """
     torch.manual_seed(0)
     if candidate == "hf":
@@ -172,13 +173,13 @@ COLUMNS = {
 
 def main() -> None:
     parser = benchmark_parser(__doc__.splitlines()[0], "training_step")
-    parser.add_argument("--models", nargs="+", default=list(MASK), choices=list(MASK))
-    parser.add_argument("--sizes", nargs="+", default=["base"], choices=list(SIZES))
-    parser.add_argument("--crops", nargs="+", type=float, default=[5.0], help="seconds")
-    parser.add_argument("--clips", type=int, default=4, help="clips per step")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--compile", action="store_true", help="also under torch.compile; compiling takes minutes")
-    parser.add_argument("--candidates", nargs="+", default=["hf", "stock", "ours"], help="hf is always needed")
+    parser.add_argument("--models", nargs="+", default=list(MASK), choices=list(MASK), help="models to measure")
+    parser.add_argument("--sizes", nargs="+", default=["base"], choices=list(SIZES), help="sizes of the model")
+    parser.add_argument("--crops", nargs="+", type=float, default=[5.0], help="crop lengths in seconds")
+    parser.add_argument("--clips", type=int, default=4, help="number of clips per step")
+    parser.add_argument("--repeats", type=int, default=3, help="timed runs of each candidate")
+    parser.add_argument("--compile", action="store_true", help="add torch.compile, which takes minutes")
+    parser.add_argument("--candidates", nargs="+", default=["hf", "stock", "ours"], help="what to time, hf included")
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.sizes, arguments.crops, arguments.clips, arguments.repeats = ["tiny"], [1.0], 2, 1
@@ -188,10 +189,9 @@ def main() -> None:
     rows = []
     for model, size, seconds in itertools.product(arguments.models, arguments.sizes, arguments.crops):
         measured = compare(candidates, model, size, seconds, arguments.clips, arguments.threads, arguments.repeats)
-        print(table(list(COLUMNS.values()), [[row[key] for key in COLUMNS] for row in measured]), flush=True)
+        print(rows_table(measured, COLUMNS), flush=True)
         rows += measured
-        write_json(arguments.out, "training_step", rows)
-    print(f"written to {arguments.out}")
+        write_json(arguments.output, "training_step", rows)
 
 
 if __name__ == "__main__":

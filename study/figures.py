@@ -1,5 +1,7 @@
-"""The pictures of docs/study.md."""
+"""The pictures of docs/study.md and docs/study_tables.md."""
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +11,8 @@ from musicssl.pretraining.files.metrics import read_metrics
 from musicssl.probing.encoders.handmade import HANDMADE
 from musicssl.probing.encoders.huggingface import RANDOM_PREFIX
 from musicssl.probing.heads.heads import MIXED
-from study.claims import control_of
-from study.front_end import FAMILIES, chosen_tasks, front_ends
+from study.claims import Answer, control_of
+from study.front_end import FAMILIES, FrontEnd
 from study.measurements import Study, difference, interval
 from study.plan import BASES, MEL, SMALL, TRAINED
 
@@ -19,56 +21,93 @@ SMOOTHED_ROWS = 5
 # Metric, its name on the axis, and what to multiply it with.
 TRAINED_FOR = {
     "music2vec": ("loss/masked", "loss per masked frame", 1.0),
-    "musichubert": ("accuracy/masked", "masked frames named correctly, %", 100.0),
+    "musichubert": ("accuracy/masked", "masked accuracy, %", 100.0),
 }
-COLOURS = {"trained": "C0", "random weights": "0.55", "hand-made features": "C1"}
-SHARES = (1, 3, 10, 30, 100)  # marked on an axis of %
+KINDS = ("trained", "acoustic features", "random weights")
+SHARES = (1, 3, 10, 30, 100)  # ticks of an axis in %
 LAYER_ARMS = (MEL, f"{MEL}_chroma", SMALL)
 
 
-def draw_averages(study: Study, path: Path) -> None:
-    """One bar per arm: the average over tasks with its 95 % interval, best on top."""
+@dataclass(frozen=True)
+class Bar:
+    """A value with its interval, as fractions; bars of one kind share a colour."""
+
+    name: str
+    kind: str
+    value: float
+    ci95: tuple[float, float]
+
+
+def draw_bars(
+    bars: Sequence[Bar], label: str, path: Path, kinds: Iterable[str] = (), columns: int = 2, sign: str = "+"
+) -> None:
+    """One horizontal bar for each value, from the top, with its interval as a line.
+
+    Args:
+        label: name of the axis.
+        kinds: order of the kinds in the legend; default: as they come.
+        columns: of the legend.
+        sign: "+" to print the values with their sign, else "".
+    """
     pyplot = load_pyplot()
-    arms = sorted(study.arms, key=lambda arm: study.arms[arm].average(study.tasks))
-    figure, axes = pyplot.subplots(figsize=(5.6, 0.8 + 0.2 * len(arms)))
-    for place, arm in enumerate(arms):
-        measured = study.arms[arm]
-        score = 100 * measured.average(study.tasks)
-        low, high = (100 * end for end in interval(measured.resampled(study.tasks)))
-        axes.barh(place, score, color=COLOURS[kind_of(arm)], height=0.7)
+    colours = {kind: f"C{number}" for number, kind in enumerate(kinds or dict.fromkeys(bar.kind for bar in bars))}
+    figure, axes = pyplot.subplots(figsize=(5.6, 0.8 + 0.2 * len(bars)))
+    for place, bar in enumerate(reversed(bars)):  # bars are drawn from the bottom
+        low, high = (100 * end for end in bar.ci95)
+        axes.barh(place, 100 * bar.value, color=colours[bar.kind], height=0.7)
         axes.plot([low, high], [place, place], color="black", linewidth=1)
-        axes.text(high + 0.5, place, f"{score:.1f}", va="center", fontsize=7)
-    axes.set_yticks(range(len(arms)), arms)
-    axes.set_xlabel(f"average score over {len(study.tasks)} tasks, %, with 95 % interval")
-    handles = [pyplot.Rectangle((0, 0), 1, 1, color=colour, label=kind) for kind, colour in COLOURS.items()]
-    axes.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
-    axes.grid(axis="y", visible=False)
-    figure.savefig(path)
-    pyplot.close(figure)
-
-
-def draw_ablations(study: Study, pairs: list[tuple[str, str]], path: Path) -> None:
-    """One bar per change of a base recipe: the difference of the averages with its paired 95 % interval."""
-    pyplot = load_pyplot()
-    pairs = pairs[::-1]  # bars are drawn from the bottom
-    figure, axes = pyplot.subplots(figsize=(5.6, 0.8 + 0.2 * len(pairs)))
-    bases = list(dict.fromkeys(base for base, _ in pairs))[::-1]
-    for place, (base, arm) in enumerate(pairs):
-        gap, (low, high) = difference(study.arms[arm], study.arms[base], study.tasks)
-        axes.barh(place, 100 * gap, color=f"C{bases.index(base)}", height=0.7)
-        axes.plot([100 * low, 100 * high], [place, place], color="black", linewidth=1)
+        text = f"{100 * bar.value:{sign}.1f}"
+        axes.annotate(text, (max(high, 0), place), (3, 0), textcoords="offset points", va="center", fontsize=6)
     axes.axvline(0, color="0.3", linewidth=0.8)
-    axes.set_yticks(range(len(pairs)), [arm.removeprefix(base).lstrip("_") for base, arm in pairs])
-    axes.set_xlabel(f"points of average over {len(study.tasks)} tasks against the base, with 95 % interval")
-    handles = [pyplot.Rectangle((0, 0), 1, 1, color=f"C{n}", label=f"{base} with") for n, base in enumerate(bases)]
-    axes.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    axes.set_yticks(range(len(bars)), [bar.name for bar in reversed(bars)])
+    axes.set_xlabel(label)
+    handles = [pyplot.Rectangle((0, 0), 1, 1, color=colour, label=kind) for kind, colour in colours.items()]
+    axes.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns)
     axes.grid(axis="y", visible=False)
     figure.savefig(path)
     pyplot.close(figure)
+
+
+def draw_answers(found: Sequence[Answer], path: Path) -> None:
+    """The difference of each main claim with its paired 95 % interval: a claim holds when the interval is above 0."""
+    bars = [Bar(f"{each.first} – {each.second}", each.claim, each.gap, each.ci95) for each in found if each.is_main]
+    draw_bars(bars, "difference in points, with 95 % interval", path, columns=1)
+
+
+def average_bars(study: Study) -> list[Bar]:
+    """The average over all tasks of each arm, best first."""
+    bars = [
+        Bar(arm, kind_of(arm), measured.average(study.tasks), interval(measured.resampled(study.tasks)))
+        for arm, measured in study.arms.items()
+    ]
+    return sorted(bars, key=lambda bar: bar.value, reverse=True)
+
+
+def draw_averages(bars: Sequence[Bar], path: Path) -> None:
+    """One bar per arm: the average over tasks with its 95 % interval."""
+    draw_bars(bars, "average score over all tasks, %, with 95 % interval", path, KINDS, columns=3, sign="")
+
+
+def ablation_bars(study: Study, pairs: Iterable[tuple[str, str]]) -> list[Bar]:
+    """The difference of averages of each (base, arm)."""
+    return [
+        Bar(changed_part(arm, base), base, *difference(study.arms[arm], study.arms[base], study.tasks))
+        for base, arm in pairs
+    ]
+
+
+def draw_ablations(bars: Sequence[Bar], path: Path) -> None:
+    """One bar per change of a base recipe: the difference of the averages with its paired 95 % interval."""
+    draw_bars(bars, "difference of the average from the base recipe, points, with 95 % interval", path)
+
+
+def changed_part(arm: str, base: str) -> str:
+    """musichubert_mel_chroma, a change of musichubert_mel -> chroma."""
+    return arm.removeprefix(base).lstrip("_")
 
 
 def draw_training(study: Study, path: Path) -> None:
-    """A panel per base recipe, a line per arm: masked frames named correctly, or how far predictions are off."""
+    """A panel per base recipe, a line per arm: the loss of music2vec, the masked accuracy of musicHuBERT."""
     pyplot = load_pyplot()
     figure, panels = pyplot.subplots(2, 2, figsize=(8.4, 5.4))
     for panel, (base, arms) in zip(panels.flat, BASES.items(), strict=True):
@@ -79,16 +118,14 @@ def draw_training(study: Study, path: Path) -> None:
             updates, values = training_curve(study.arms[arm].folders[0].parent, metric)
             width = min(SMOOTHED_ROWS, len(values))
             smooth = np.convolve(scale * values, np.ones(width) / width, mode="valid")
-            panel.plot(updates[width - 1 :], smooth, label=arm.removeprefix(base).lstrip("_") or "as it is")
+            panel.plot(updates[width - 1 :], smooth, label=changed_part(arm, base) or "base recipe")
         panel.set_title(f"{base} and its changes")
         panel.set_xlabel("update")
         panel.set_ylabel(quantity)
         panel.set_visible(bool(panel.lines))
         if panel.lines:
             panel.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=7)
-    figure.tight_layout()
-    figure.savefig(path)
-    pyplot.close(figure)
+    _save(figure, path)
 
 
 def training_curve(run: Path, metric: str) -> tuple[np.ndarray, np.ndarray]:
@@ -104,7 +141,7 @@ def training_curve(run: Path, metric: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def draw_hours(study: Study, path: Path) -> None:
-    """Average score against hours of audio heard; at zero hours stand the random weights."""
+    """Average score against hours of training audio; zero hours are the random weights."""
     pyplot = load_pyplot()
     figure, axes = pyplot.subplots(figsize=(5.2, 3.2))
     for number, (arm, points) in enumerate(study.curves.items()):
@@ -120,17 +157,15 @@ def draw_hours(study: Study, path: Path) -> None:
             score = 100 * study.arms[name].average(study.tasks)
             axes.axhline(score, color="0.4", linestyle=":", linewidth=0.9)
             axes.annotate(name, (1.0, score), xycoords=("axes fraction", "data"), va="center", fontsize=7)
-    axes.set_xlabel("hours of audio heard in training (0: random weights)")
+    axes.set_xlabel("hours of training audio (0: random weights)")
     axes.set_ylabel(f"average score over {len(study.tasks)} tasks, %")
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
-    figure.savefig(path)
-    pyplot.close(figure)
+    _save(figure, path)
 
 
-def draw_front_ends(study: Study, path: Path) -> None:
-    """A panel per task: each network that hears the waveform, by its front end and its score."""
+def draw_front_ends(found: Sequence[FrontEnd], tasks: Sequence[str], path: Path) -> None:
+    """A panel per task: each network that takes the waveform as input, by its front end and its score."""
     pyplot = load_pyplot()
-    tasks, found = chosen_tasks(study), front_ends(study)
     figure, panels = pyplot.subplots(1, len(tasks), figsize=(2.3 * len(tasks), 2.6), squeeze=False)
     for panel, task in zip(panels[0], tasks, strict=True):
         for number, family in enumerate(FAMILIES):
@@ -146,15 +181,13 @@ def draw_front_ends(study: Study, path: Path) -> None:
         panel.minorticks_off()
         panel.set_xlim(0.9, 100)
     panels[0, 0].set_ylabel("test score, %")
-    figure.supxlabel("variance of the convolutions' output that is between clips, %", fontsize="medium")
+    figure.supxlabel("variance of the convolutions' output between clips, %", fontsize="medium")
     figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="lower center", ncols=4, bbox_to_anchor=(0.5, 1.0))
-    figure.tight_layout()
-    figure.savefig(path)
-    pyplot.close(figure)
+    _save(figure, path)
 
 
 def draw_layers(study: Study, path: Path) -> None:
-    """Validation score of each layer, a panel for each of six tasks: what training adds and takes away, and where."""
+    """Validation score of each layer, with trained and with random weights; a panel for each of six tasks."""
     pyplot = load_pyplot()
     arms = [arm for arm in LAYER_ARMS if arm in study.arms]
     arms += [control for control in dict.fromkeys(map(control_of, arms)) if control in study.arms]
@@ -178,12 +211,16 @@ def draw_layers(study: Study, path: Path) -> None:
     for panel in panels[:, 0]:
         panel.set_ylabel("validation score, %")
     figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="upper center", ncols=3, bbox_to_anchor=(0.5, 0.0))
+    _save(figure, path)
+
+
+def _save(figure, path: Path) -> None:
     figure.tight_layout()
     figure.savefig(path)
-    pyplot.close(figure)
+    load_pyplot().close(figure)
 
 
 def kind_of(arm: str) -> str:
     if arm in TRAINED:
         return "trained"
-    return "hand-made features" if arm in HANDMADE else "random weights"
+    return "acoustic features" if arm in HANDMADE else "random weights"

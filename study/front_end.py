@@ -1,12 +1,11 @@
-"""What the convolutions of a network have become: how much of their output tells one clip from another.
+"""What the convolutions of a network compute: the share of the variance of their output that is between clips.
 
-Random filters let the phase of a wave through: their outputs jump from frame to frame, around a mean that is nearly
-the same for all music. Filters that have become detectors of level and timbre give each clip a mean of its own.
+Random filters pass the phase of the wave: their outputs jump from frame to frame, around a mean that is nearly the
+same for all music. Filters that detect level and timbre give each clip a mean of its own.
 
 Shapes: B clips, T frames, D width.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,8 @@ from scipy import stats
 from musicssl.audio.crops import StreamSettings
 from musicssl.audio.loader import CropLoader
 from musicssl.audio.sources import parse_sources
+from musicssl.files import read_json, write_json
 from musicssl.pretraining.config.recipes import parse_mapping
-from musicssl.probing.encoders.feature_store import write_json
 from musicssl.probing.encoders.huggingface import HuggingFaceEncoder, load_encoder
 from study.measurements import Study
 from study.plan import Trial
@@ -27,13 +26,13 @@ NAME = "front_end.json"
 CLIPS, CLIP_SECONDS, CLIPS_AT_ONCE = 96, 2.0, 16
 MEASURED_ON = {"crops": CLIPS, "crop_seconds": CLIP_SECONDS, "of": "projected convolutions"}
 FAMILIES = ("music2vec", "musichubert")
-# What tells a front end of envelopes from one of waves.
+# Tasks on which front ends that pass the phase and those that detect levels differ.
 TASKS = ("notes_pitch", "notes_pitch_class", "magnatagatune", "gtzan_rhythm")
 
 
 @dataclass(frozen=True)
 class FrontEnd:
-    """One trained or random network: the share of variance between clips, and its scores, task -> 0 to 1."""
+    """The share of variance between clips of one trained or random network, and its scores (task -> 0 to 1)."""
 
     arm: str
     seed: int
@@ -42,10 +41,10 @@ class FrontEnd:
 
 
 def measure_front_ends(trials: Sequence[Trial], train_data: Sequence[str]) -> None:
-    """Write `front_end.json` for every network with convolutions that is probed and has none yet.
+    """Write `front_end.json` for every probed network that has convolutions and no such file yet.
 
     Args:
-        train_data: all are measured on the same crops of it.
+        train_data: audio sources; all networks are measured on the same crops.
     """
     wanted = [
         trial for trial in trials
@@ -64,19 +63,19 @@ def measure_front_ends(trials: Sequence[Trial], train_data: Sequence[str]) -> No
 
 
 def _measured(folder: Path) -> float | None:
-    """What the folder's file says, unless it is of other crops."""
+    """The share in the folder's file, or None when there is none for these crops."""
     path = folder / NAME
-    found = json.loads(path.read_text()) if path.is_file() else {}
+    found = read_json(path) if path.is_file() else {}
     return found.get("between_clips") if found.items() >= MEASURED_ON.items() else None
 
 
 def between_clips(encoder: HuggingFaceEncoder, clips: torch.Tensor) -> float:
-    """Share of the variance of the projected convolutions that is between the means of clips: 0 to 1, the mean of D.
+    """Share of the variance of the projected convolutions that is between the means of clips: 0 to 1, mean over D.
 
-    Before the positional convolution, which would smooth over neighbours.
+    It is measured before the positional convolution, which would smooth over neighbouring frames.
 
     Args:
-        clips: raw waveforms (B, N) at the encoder's rate.
+        clips: raw waveforms (B, N) at the encoder's sampling rate.
     """
     normalised = torch.stack([torch.from_numpy(encoder.normalise(clip)) for clip in clips.numpy()])
     with torch.no_grad():
@@ -88,11 +87,11 @@ def between_clips(encoder: HuggingFaceEncoder, clips: torch.Tensor) -> float:
 def _projected(model: torch.nn.Module, waveforms: torch.Tensor) -> torch.Tensor:
     """(B, N) -> (B, T, D)"""
     projected = model.feature_projection(model.feature_extractor(waveforms).transpose(1, 2))
-    return projected[0] if isinstance(projected, tuple) else projected  # data2vec's gives what it normed as well
+    return projected[0] if isinstance(projected, tuple) else projected  # data2vec's also returns its normalized input
 
 
 def front_ends(study: Study) -> list[FrontEnd]:
-    """Every measured network, pre-training seeds apart."""
+    """Every measured network; each pre-training seed is one network."""
     found = []
     for arm, measured in study.arms.items():
         scores = {task: measured.seed_averages([task]) for task in study.tasks}
@@ -104,10 +103,10 @@ def front_ends(study: Study) -> list[FrontEnd]:
 
 
 def chosen_tasks(study: Study) -> list[str]:
-    """Those of `TASKS` that the study has, else its first."""
+    """Those of `TASKS` that the study has, or else its first tasks."""
     return [task for task in TASKS if task in study.tasks] or study.tasks[: len(TASKS)]
 
 
 def rank_correlation(found: Sequence[FrontEnd], task: str) -> float:
-    """Spearman's, between the share of variance and the score of a task."""
+    """Spearman's rank correlation of the share of variance and the score of a task."""
     return float(stats.spearmanr([each.between_clips for each in found], [each.scores[task] for each in found])[0])

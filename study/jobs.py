@@ -1,4 +1,4 @@
-"""Several trials at once, each in a process of its own with its share of the cores."""
+"""Run several trials at once, each in its own process with a share of the cores."""
 
 import contextlib
 import multiprocessing
@@ -18,12 +18,12 @@ from study.trial import carry_out
 
 @dataclass(frozen=True)
 class Jobs:
-    """How trials are carried out.
+    """How to run trials.
 
     Attributes:
-        at_once: processes.
-        logs: folder for what each trial prints, one file per trial.
-        curves: checkpoints on the way are probed too.
+        at_once: number of processes.
+        logs: folder for the output of the trials, one file per trial.
+        curves: probe intermediate checkpoints too.
     """
 
     at_once: int
@@ -33,10 +33,10 @@ class Jobs:
     curves: bool
 
     def run(self, trials: dict[str, Trial]) -> Iterator[tuple[str, str]]:
-        """Carry out the trials in their order; yields (name, what becomes of it) as each begins and ends.
+        """Run the trials in order; yields (name, state) when a trial begins and when it ends.
 
         Raises:
-            KeyboardInterrupt: a trial was asked to stop; the others stop by the same signal.
+            KeyboardInterrupt: a trial was interrupted; the same signal stops the others.
         """
         self.logs.mkdir(parents=True, exist_ok=True)
         if self.at_once == 1:
@@ -45,9 +45,9 @@ class Jobs:
                 yield name, self._outcome(name, trial)
             return
         threads = max(1, (os.cpu_count() or 1) // self.at_once)
-        os.environ["OMP_NUM_THREADS"] = str(threads)  # before the libraries of a new process are loaded
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # a new process reads it when it loads its libraries
         waiting, running = list(trials), {}
-        # A process per trial: what libraries keep of memory and settings ends with it.
+        # One process per trial: the memory and settings that libraries keep end with it.
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(self.at_once, context, max_tasks_per_child=1) as pool:
             while waiting or running:
@@ -59,7 +59,7 @@ class Jobs:
                     yield running.pop(future), future.result()
 
     def _outcome(self, name: str, trial: Trial) -> str:
-        """Carry out one trial; in a process of its own when several run at once."""
+        """Run one trial, in its own process when several run at once; returns how it ended."""
         started = time.monotonic()
         log = (self.logs / f"{name}.txt").open("a")
         try:

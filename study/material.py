@@ -1,9 +1,9 @@
-"""What the study makes for itself: small sets in the layouts of the 13 tasks, and two equally long trainings.
+"""The audio that the study makes: synthetic sets for the 13 tasks, and two training sets of equal length.
 
 ```
-OUTPUT_DIR/sets/        the sets of the 13 tasks, as `musicssl demo --tasks all` makes them
-OUTPUT_DIR/speech/      the training clips of --probe_data's speakers, joined to tracks
-OUTPUT_DIR/excerpt/     as many seconds of --train_data: what speech is compared with
+OUTPUT_DIR/sets/        synthetic sets for the 13 tasks, as `python -m study.archives` writes them
+OUTPUT_DIR/speech/      the training clips of the speakers in --probe_data, joined into tracks
+OUTPUT_DIR/excerpt/     as many seconds of --train_data, to compare speech with
 ```
 """
 
@@ -15,9 +15,8 @@ import numpy as np
 from musicssl.audio.decode import audio_info, load_audio
 from musicssl.audio.walk import audio_files
 from musicssl.audio.write import write_audio
-from musicssl.demo.archives import ARCHIVES
-from musicssl.demo.command import write_archives
 from musicssl.errors import UserError
+from study.archives import write_archives
 from study.plan import EXCERPT, SPEECH
 
 SAMPLING_RATE = 16000
@@ -25,31 +24,30 @@ TRACK_SECONDS = 20
 
 
 def write_sets(folder: Path, size: int) -> Path:
-    """The sets of the 13 tasks, `size` times the smallest, made by this package; a second call writes nothing.
+    """Write the synthetic sets of the 13 tasks, `size` times the smallest; a second call writes nothing.
 
     Raises:
         UserError: the folder holds sets of another size.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    write_archives(folder, ARCHIVES, size=size)
+    write_archives(folder, size=size)
     return folder
 
 
 def check_speech_and_excerpt(probe_data: Path, train_data: Sequence[str]) -> None:
-    """Whether speech and as many seconds of music can be cut from the data, before anything is made.
+    """Check, before anything is written, that the data hold the speech and as many seconds of music.
 
     Raises:
-        UserError: as `write_speech` and `write_excerpt`.
+        UserError: as in `write_speech` and `write_excerpt`.
     """
     _speech_files(probe_data)
     _excerpt_files(train_data, total_seconds(_speakers(probe_data)))
 
 
 def write_speech(probe_data: Path, folder: Path) -> Path:
-    """The speakers' training clips one after the other, in tracks of `TRACK_SECONDS`.
+    """Join the speakers' training clips into tracks of `TRACK_SECONDS`.
 
     Raises:
-        UserError: there are no speakers in `probe_data`.
+        UserError: `probe_data` has no speakers.
     """
     files = _speech_files(probe_data)
     speech = np.concatenate([load_audio(path, SAMPLING_RATE) for path in files])
@@ -59,10 +57,10 @@ def write_speech(probe_data: Path, folder: Path) -> Path:
 
 
 def write_excerpt(train_data: Sequence[str], seconds: float, folder: Path) -> Path:
-    """`seconds` of the music, in tracks of at most `TRACK_SECONDS` from the middle of files spread over all of it.
+    """Cut `seconds` of music into tracks of at most `TRACK_SECONDS`, from the middle of evenly chosen files.
 
     Raises:
-        UserError: a source is no folder, or holds too few files that are long enough.
+        UserError: a source is not a folder, or has too few files that are long enough.
     """
     tracks, left = [], seconds
     for path in _excerpt_files(train_data, seconds):
@@ -86,19 +84,19 @@ def _speakers(probe_data: Path) -> Path:
 def _speech_files(probe_data: Path) -> list[Path]:
     files = audio_files(_speakers(probe_data))
     if not files:
-        raise UserError(f"--arms {SPEECH}: {probe_data} holds no speaker/train; leave the arm out")
+        raise UserError(f"--arms {SPEECH}: no folder speaker/train in {probe_data}; leave the arm out")
     return files
 
 
 def _excerpt_files(train_data: Sequence[str], seconds: float) -> list[Path]:
-    """Files that give a track each, spread over all that are long enough."""
+    """One file per track, chosen evenly from all files that are long enough."""
     files = [path for source in train_data for path in audio_files(Path(source))]
     files = [path for path in files if audio_info(path).seconds >= TRACK_SECONDS]
     count = -(-int(seconds) // TRACK_SECONDS)
     if len(files) < count:
         raise UserError(
-            f"--arms {EXCERPT}: --train_data holds {len(files)} files of {TRACK_SECONDS} s, {count} are needed; give "
-            "folders with more music, or leave the arm out"
+            f"--arms {EXCERPT}: --train_data has {len(files)} files of at least {TRACK_SECONDS} s, but {count} are "
+            "needed; give folders with more music, or leave the arm out"
         )
     return files[:: len(files) // count][:count]
 

@@ -1,8 +1,8 @@
-"""Read a study's results and put intervals on them.
+"""Read the results of a study and compute their intervals.
 
-The interval of a score covers the test clips (bootstrap resamples, equal for all models, so that two arms are
-compared on the same clips), the seeds of the heads and, where there are several, the pre-training seeds. Beside it
-stands the interval over pre-training seeds alone, which tells what chance in training does on the same clips.
+The interval of a score covers the test clips, the seeds of the heads and, where there are several, the pre-training
+seeds. All models share the bootstrap resamples of the clips, so that two arms are compared on the same clips. A second
+interval covers the pre-training seeds alone, on the test clips as they are.
 
 Shapes: P pre-training seeds, R bootstrap resamples, H head seeds.
 """
@@ -24,12 +24,12 @@ SEEDS_FOR_INTERVAL = 3  # two give a t-interval thirteen standard errors wide
 
 @dataclass(frozen=True)
 class Measured:
-    """One arm, or one checkpoint of it, over all its seeds.
+    """The scores of one arm, or of one checkpoint of it, over all its seeds.
 
     Attributes:
-        folders: of its probes, one per pre-training seed.
-        seeds: their numbers.
-        hours: of audio that its training had seen.
+        folders: one folder of probe results per pre-training seed.
+        seeds: the pre-training seeds.
+        hours: training audio up to here.
     """
 
     arm: str
@@ -43,7 +43,7 @@ class Measured:
 
     @property
     def tasks(self) -> list[str]:
-        """Those that every seed has."""
+        """The tasks that every seed has."""
         first, *others = [result["tasks"] for result in self.results]
         return [task for task in first if all(task in other for other in others)]
 
@@ -51,7 +51,7 @@ class Measured:
         return self.results[0]["tasks"][task]["primary_metric"]
 
     def score(self, task: str) -> float:
-        """Mean over seeds of the primary metric."""
+        """Mean of the primary metric over pre-training seeds."""
         return float(self.seed_averages([task]).mean())
 
     def average(self, tasks: list[str]) -> float:
@@ -65,7 +65,7 @@ class Measured:
         return np.mean(scores, axis=1)
 
     def over_seeds(self, tasks: list[str]) -> tuple[float, float] | None:
-        """95 % t-interval of the average over pre-training seeds, on the test clips as they are; None below three."""
+        """95 % t-interval of the average over pre-training seeds, or None with fewer than three seeds."""
         averages = self.seed_averages(tasks)
         if len(averages) < SEEDS_FOR_INTERVAL:
             return None
@@ -73,7 +73,7 @@ class Measured:
         return float(averages.mean() - reach), float(averages.mean() + reach)
 
     def resampled(self, tasks: list[str]) -> np.ndarray:
-        """(R,) averages over `tasks`, each of other test clips and other seeds."""
+        """(R,) averages over `tasks`, each from resampled test clips and resampled seeds."""
         return np.mean([self._resampled(task) for task in tasks], axis=0)
 
     def _resampled(self, task: str) -> np.ndarray:
@@ -88,11 +88,11 @@ class Measured:
 
 @dataclass(frozen=True)
 class Study:
-    """All that was measured: the finished arms in the order of the plan, and their checkpoints on the way.
+    """All measurements: the finished arms in the order of the plan, and their intermediate checkpoints.
 
     Attributes:
-        groups: the tasks by where their audio comes from.
-        missing: arms of the study that have no scores.
+        groups: the tasks, grouped by the origin of their audio.
+        missing: arms of the study without scores.
     """
 
     tasks: list[str]
@@ -105,27 +105,27 @@ class Study:
 
     @property
     def parts(self) -> dict[str, list[str]]:
-        """The groups where there are several: one alone is all tasks."""
+        """The groups when there are several; a single group is all tasks."""
         return self.groups if len(self.groups) > 1 else {}
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
-    """95 %, of resampled values."""
+    """95 % interval of resampled values."""
     low, high = np.percentile(values, [2.5, 97.5])
     return float(low), float(high)
 
 
 def difference(first: Measured, second: Measured, tasks: list[str]) -> tuple[float, tuple[float, float]]:
-    """Average score of `first` less that of `second`, and its paired interval."""
+    """Average score of `first` minus that of `second`, and its paired interval."""
     gap = first.average(tasks) - second.average(tasks)
     return gap, interval(first.resampled(tasks) - second.resampled(tasks))
 
 
 def load_study(directory: Path) -> Study:
-    """Read a folder that `study.run` has filled, also in part.
+    """Read a folder that `study.run` has filled, completely or in part.
 
     Raises:
-        UserError: no study there, or no arm is finished.
+        UserError: the folder has no study, or no arm is finished.
     """
     index = read_index(directory)
     tasks, trials = index["tasks"], {}
@@ -153,13 +153,13 @@ def load_study(directory: Path) -> Study:
 
 
 def _curve(directory: Path, trials: list[dict], tasks: list[str]) -> list[Measured]:
-    """The probed checkpoints of the seeds whose checkpoints are probed, in order, and where the same seeds end."""
-    on_the_way = {
+    """The probed checkpoints and the final model of those seeds whose checkpoints are probed, in order."""
+    probed = {
         trial["folder"]: {path.name for path in (directory / trial["folder"]).glob("probe-*") if _has_all(path, tasks)}
         for trial in trials
     }
-    trials = [trial for trial in trials if on_the_way[trial["folder"]]] or trials
-    shared = sorted(set.intersection(*(on_the_way[trial["folder"]] for trial in trials)))
+    trials = [trial for trial in trials if probed[trial["folder"]]] or trials
+    shared = sorted(set.intersection(*(probed[trial["folder"]] for trial in trials)))
     points = [(name, int(name.split("-")[1])) for name in shared] + [("probe", trials[0]["updates"])]
     return [_measured(trials[0]["arm"], directory, trials, name, updates) for name, updates in points]
 

@@ -1,4 +1,4 @@
-"""What the study trains and probes, and how far each run goes within a budget of minutes."""
+"""What the study trains and probes, and how many updates each run gets within a budget of minutes."""
 
 import dataclasses
 import hashlib
@@ -31,28 +31,28 @@ SMALL = "musichubert_small"
 SMALL_CHOICES = tuple(f"{SMALL}_{choice}" for choice in (
     "mfcc", "masked_only", "mel_only", "no_regression", "random_start", "updates6k",
 ))  # fmt: skip
-# What else than --train_data an arm hears; both are as long.
+# Arms with training audio of their own in place of --train_data; both folders hold as many seconds.
 SPEECH, EXCERPT = "musichubert_speech", "musichubert_excerpt"
 OWN_MATERIAL = {SPEECH: "speech", EXCERPT: "excerpt"}
 TRAINED = (*MUSIC2VEC, *MUSICHUBERT, MEL, *REMEDIES, SMALL, *SMALL_CHOICES, SPEECH, EXCERPT)
-# Recipe -> the arms that change one thing of it.
+# Base recipe -> the arms that change one thing in it.
 BASES = {"music2vec": MUSIC2VEC, "musichubert": (*MUSICHUBERT, SPEECH, EXCERPT), MEL: REMEDIES, SMALL: SMALL_CHOICES}
-# The same networks, never trained; arms that share an architecture share one.
+# Acoustic features and untrained networks; arms with the same architecture share one.
 CONTROLS = (*HANDMADE, *(RANDOM_PREFIX + name for name in ("music2vec", "musichubert", MEL, SMALL)))
 ARMS = (*CONTROLS, *TRAINED)
 QUICK_ARMS = (*CONTROLS, "music2vec", "musichubert", MEL, f"{MEL}_chroma", SMALL)
-# Arms whose checkpoints are probed on the way, for the curve of score against hours of audio.
+# Arms whose intermediate checkpoints are probed, for the curve of score against hours of audio.
 CURVES = ("musichubert", SMALL)
 CHECKPOINTS = 4
 
-# What one of two busy cores does with the study's models, about; it only decides how many updates fit in
+# Approximate speed of one of two busy cores with the study's models; it only decides how many updates fit into
 # --budget_minutes.
 AUDIO_SECONDS_PER_MINUTE = 2000
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One arm with one seed; `arguments` is None for hand-made features."""
+    """One arm with one seed; `arguments` is None for acoustic features."""
 
     arm: str
     seed: int
@@ -78,19 +78,19 @@ def recipe_path(arm: str) -> Path:
 
 
 def check_arms(arms: Sequence[str]) -> None:
-    """UserError for an arm that there is not."""
+    """Raise UserError for an unknown arm."""
     for arm in arms:
         if arm not in ARMS:
-            raise UserError(f"--arms {arm}: choose among {', '.join(ARMS)}")
+            raise UserError(f"--arms {arm}: unknown arm; available: {', '.join(ARMS)}")
 
 
 def make_plan(
     arms: Sequence[str], seeds: int, train_data: Sequence[str], output_dir: Path, share: float = 1.0
 ) -> list[Trial]:
-    """Every trial of the study, seed by seed, so that an unfinished study has all arms at fewer seeds.
+    """Every trial of the study, seed by seed, so that an unfinished study has all arms with fewer seeds.
 
     Args:
-        share: by what the updates that the recipes name are multiplied.
+        share: factor for the updates that the recipes give.
     """
     trials = []
     for seed in range(1, seeds + 1):
@@ -114,44 +114,44 @@ def share_of_budget(
     jobs: int,
     curves: bool,
 ) -> float:
-    """By what to multiply every recipe's updates, so that all trials together take `budget_minutes`, about.
+    """Factor for the updates of every recipe with which all trials together take about `budget_minutes`.
 
     Args:
-        material_minutes: what is made before the first trial takes so long, about.
-        probe_minutes: what probing one model takes, about, with `jobs` at once.
-        jobs: trials at once.
-        curves: checkpoints on the way are probed too.
+        material_minutes: approximate time to make the audio before the first trial.
+        probe_minutes: approximate time to probe one model, with `jobs` at once.
+        jobs: number of trials at once.
+        curves: intermediate checkpoints are probed too.
 
     Raises:
-        UserError: the budget is too small to train anything.
+        UserError: the budget leaves no time to train.
     """
     recipes = [_parse(arm, ["-"], Path("-")) for arm in arms if arm in TRAINED]
     audio_seconds = seeds * sum(recipe.max_updates * recipe.audio_seconds_per_update for recipe in recipes)
     fixed_minutes = material_minutes + number_of_probes(arms, seeds, curves) * probe_minutes / jobs
     if budget_minutes <= fixed_minutes:
         raise UserError(
-            f"--budget_minutes {budget_minutes:g}: making the sets and probing alone take {fixed_minutes:.0f} "
-            "minutes; give more, or fewer --arms or --seeds"
+            f"--budget_minutes {budget_minutes:g}: making the audio and probing alone take {fixed_minutes:.0f} "
+            "minutes; give a larger budget, or fewer --arms or --seeds"
         )
     return (budget_minutes - fixed_minutes) * jobs * AUDIO_SECONDS_PER_MINUTE / max(audio_seconds, 1)
 
 
 def expected_minutes(trials: Sequence[Trial], probe_minutes: float, jobs: int, curves: bool) -> float:
-    """What all trials together take, about, when nothing is done yet."""
+    """Approximate time of all trials together when nothing is done yet."""
     heard = [t.arguments.max_updates * t.arguments.audio_seconds_per_update for t in trials if t.trains]
     probes = number_of_probes([trial.arm for trial in trials], 1, curves)
     return (sum(heard) / AUDIO_SECONDS_PER_MINUTE + probes * probe_minutes) / jobs
 
 
 def number_of_probes(arms: Sequence[str], seeds: int, curves: bool) -> int:
-    """Models and checkpoints that are probed; hand-made features have no seeds."""
-    handmade = sum(arm in HANDMADE for arm in arms)
-    on_the_way = curves * (CHECKPOINTS - 1) * sum(arm in CURVES for arm in arms)
-    return handmade + seeds * (len(arms) - handmade + on_the_way)
+    """Number of models and checkpoints to probe; acoustic features have no seeds."""
+    acoustic = sum(arm in HANDMADE for arm in arms)
+    intermediate = curves * (CHECKPOINTS - 1) * sum(arm in CURVES for arm in arms)
+    return acoustic + seeds * (len(arms) - acoustic + intermediate)
 
 
 def scaled(arguments: Arguments, share: float) -> Arguments:
-    """The same run with all its lengths multiplied: updates, warm-up, the teacher's annealing, each iteration."""
+    """The same run with all lengths multiplied: updates, warm-up, the teacher's annealing, each iteration."""
     settings = parse_mapping(arguments.model_config)
     if "ema_anneal_end_step" in settings:
         settings["ema_anneal_end_step"] = max(1, round(share * settings["ema_anneal_end_step"]))
@@ -174,14 +174,14 @@ def scaled(arguments: Arguments, share: float) -> Arguments:
 
 
 def fingerprint(arguments: Arguments, data: str) -> str:
-    """Hash of all that the weights depend on: the resolved recipe with its seed, and the audio."""
+    """Hash of everything that the weights depend on: the resolved recipe with its seed, and the audio."""
     recipe = arguments_to_recipe(arguments)
     facts = {key: value for key, value in recipe.items() if key not in MAY_CHANGE | {"train_data"}}
     return hashlib.sha256(json.dumps([facts, data], sort_keys=True).encode()).hexdigest()[:10]
 
 
 def data_identity(train_data: Sequence[str]) -> str:
-    """Hash of the names and sizes of all audio in the folders given; of a source that is no folder, its name."""
+    """Hash of the names and sizes of all audio in the folders given; a source that is not a folder counts by name."""
     facts = []
     for source in train_data:
         root = Path(source)

@@ -1,8 +1,8 @@
-"""Train and probe the whole study; the same command goes on where an interrupted one stopped.
+"""Train and probe the whole study; the same command resumes an interrupted one.
 
 python -m study.run --train_data FOLDER --probe_data FOLDER --output_dir runs/study
 python -m study.run --train_data FOLDER --probe_data FOLDER --output_dir runs/study-quick --quick  # 15 minutes
-python -m study.report --results runs/study --document docs/study.md
+python -m study.report --results runs/study --documents docs/study.md docs/study_tables.md
 """
 
 import argparse
@@ -20,7 +20,7 @@ from musicssl.audio.sources import parse_sources
 from musicssl.errors import UserError, run_as_command
 from musicssl.probing.encoders.features import ExtractionSettings
 from musicssl.probing.protocol import ProbeSettings
-from musicssl.probing.results.table import markdown
+from musicssl.tables import Table
 from study import tasks as study_tasks
 from study.front_end import measure_front_ends
 from study.index import write_index
@@ -40,43 +40,45 @@ from study.plan import (
 )
 from study.trial import average_score
 
-PROBE_MINUTES = 6.5  # what probing one model takes on one of two busy cores, about
-QUICK_BUDGET_MINUTES, QUICK_PROBE_MINUTES = 14, 1.3  # a minute to spare
-MATERIAL_MINUTES, SET_MINUTES = 0.5, 0.8  # what cutting the music takes, and a set of size 1, about
+PROBE_MINUTES = 6.5  # approximate time to probe one model on one of two busy cores
+QUICK_BUDGET_MINUTES, QUICK_PROBE_MINUTES = 14, 1.3  # one minute less than promised
+MATERIAL_MINUTES, SET_MINUTES = 0.5, 0.8  # approximate time to cut the music, and to make the sets of size 1
 PROBE_CLIPS, QUICK_PROBE_CLIPS = 300, 100
 SET_SIZE, QUICK_SET_SIZE = 3, 0
-# The networks of the study are small: on a processor a batch of a few seconds stays in its cache.
+# The networks of the study are small: on a CPU a batch of a few seconds stays in the cache.
 BATCH_SECONDS = {"cpu": 10.0}
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The flags; what --quick leaves open can still be given."""
+    """The flags; each flag given overrides what --quick sets."""
     parser = argparse.ArgumentParser(
         prog="python -m study.run", description="Train and probe the study's small models."
     )
-    parser.add_argument("--train_data", nargs="+", required=True, help="music without labels, as run_pretraining.py")
-    parser.add_argument("--probe_data", type=Path, required=True, help="folder of labelled audiofolders")
-    parser.add_argument("--output_dir", type=Path, required=True)
-    parser.add_argument("--quick", action="store_true", help="few arms, tasks and updates: about 15 minutes")
-    parser.add_argument("--budget_minutes", type=float, help="scales the updates of all runs; default: as the recipes")
-    parser.add_argument("--seeds", type=int, default=1, help="pre-trainings of each arm")
-    parser.add_argument("--jobs", type=int, help="trials at once, which share the cores; default: one per core")
-    parser.add_argument("--arms", nargs="+", metavar="ARM", help=f"among {', '.join(ARMS)}; default: all")
-    parser.add_argument("--tasks", nargs="+", metavar="FOLDER/COLUMN[:TYPE]", help="below --probe_data")
-    parser.add_argument("--probe_clips", type=int, help="of each split of --probe_data; default: 300, --quick 100")
-    parser.add_argument("--no_curves", action="store_true", help="probe no checkpoints on the way, as with --quick")
-    parser.add_argument("--set_size", type=int, help="of the sets made for the 13 tasks; default: 3, --quick 0 (none)")
-    parser.add_argument("--data_root", type=Path, help="the 13 tasks' own data sets, in the place of those made here")
-    parser.add_argument("--head_seeds", type=int, default=3, help="heads that differ in nothing but their seed")
-    parser.add_argument("--head_epochs", type=int, default=50, help="epochs of the heads at most")
-    # The one rate of the experiments nearest to the paper (paper.md, section 2).
-    parser.add_argument("--head_learning_rates", type=float, nargs="+", default=[1e-3])
-    parser.add_argument("--feature_scaling", choices=["standard", "none"], default="standard", help="for the heads")
+    parser.add_argument("--train_data", nargs="+", required=True, help="unlabelled music, as for run_pretraining.py")
+    parser.add_argument("--probe_data", type=Path, required=True, help="folder with labelled audiofolders to probe on")
+    parser.add_argument("--output_dir", type=Path, required=True, help="folder for all runs and their scores")
+    parser.add_argument("--quick", action="store_true", help="run few arms, tasks and updates: about 15 minutes")
+    parser.add_argument("--budget_minutes", type=float, help="scale all updates to fit into this time; default: no")
+    parser.add_argument("--seeds", type=int, default=1, help="number of pre-training seeds of each arm")
+    parser.add_argument("--jobs", type=int, help="number of trials to run at once; default: one per core")
+    parser.add_argument("--arms", nargs="+", metavar="ARM", help=f"arms to run, of {', '.join(ARMS)}; default: all")
+    parser.add_argument("--tasks", nargs="+", metavar="FOLDER/COLUMN[:TYPE]", help="labels of --probe_data to probe")
+    parser.add_argument("--probe_clips", type=int, help="most clips per split to probe; default: 300, --quick 100")
+    parser.add_argument("--no_curves", action="store_true", help="skip intermediate checkpoints, as --quick does")
+    parser.add_argument("--set_size", type=int, help="size of the synthetic sets; default: 3, --quick 0 (none)")
+    parser.add_argument("--data_root", type=Path, help="folder with the real data sets of the 13 tasks")
+    parser.add_argument("--head_seeds", type=int, default=3, help="number of head seeds")
+    parser.add_argument("--head_epochs", type=int, default=50, help="most epochs of a head")
+    # The single rate of the experiments nearest to the paper (paper.md, section 2).
+    parser.add_argument("--head_learning_rates", type=float, nargs="+", default=[1e-3], help="head learning rates")
+    parser.add_argument(
+        "--feature_scaling", choices=["standard", "none"], default="standard", help="scaling of the heads' input"
+    )
     return parser
 
 
 def main(command_line: Sequence[str] | None = None) -> None:
-    """Make what is missing, plan, then trial after trial."""
+    """Make the missing audio, plan the trials and run them."""
     parsed = build_parser().parse_args(command_line)
     if not parsed.probe_data.is_dir():
         raise UserError(f"--probe_data {parsed.probe_data}: no such folder")
@@ -89,7 +91,7 @@ def main(command_line: Sequence[str] | None = None) -> None:
     probe_minutes = QUICK_PROBE_MINUTES if parsed.quick else PROBE_MINUTES
     budget, share = parsed.budget_minutes or (QUICK_BUDGET_MINUTES if parsed.quick else None), 1.0
     if budget is not None:
-        # Not what making it takes today: the trials of a resumed study must be the same.
+        # An estimate, not the time measured today: a resumed study must have the same trials.
         material_minutes = MATERIAL_MINUTES + SET_MINUTES * set_size(parsed)
         share = share_of_budget(arms, parsed.seeds, budget, material_minutes, probe_minutes, jobs, curves)
     parsed.output_dir.mkdir(parents=True, exist_ok=True)
@@ -112,7 +114,7 @@ def main(command_line: Sequence[str] | None = None) -> None:
     named = trials_named(trials)
     states = dict.fromkeys(named, "waiting")
     minutes = expected_minutes(trials, probe_minutes, jobs, curves)
-    print(f"{len(trials)} trials, {jobs} at once: about {minutes:.0f} minutes on two cores, less what is done already")
+    print(f"{len(trials)} trials, {jobs} at once: about {minutes:.0f} minutes on two cores if nothing is done yet")
     for name, state in Jobs(jobs, parsed.output_dir / "logs", tasks, settings, curves).run(named):
         states[name] = state
         print(f"\n{progress_table(trials, states)}\n", flush=True)
@@ -121,7 +123,7 @@ def main(command_line: Sequence[str] | None = None) -> None:
 
 
 def default_arms(quick: bool, probe_data: Path, train_data: Sequence[str]) -> Sequence[str]:
-    """All, but speech and as much music only where there are both."""
+    """All arms, but speech and its excerpt of music only when the data hold both."""
     if quick:
         return QUICK_ARMS
     try:
@@ -133,14 +135,14 @@ def default_arms(quick: bool, probe_data: Path, train_data: Sequence[str]) -> Se
 
 
 def set_size(parsed: argparse.Namespace) -> int:
-    """How large the sets of the 13 tasks are made; 0: none are."""
+    """Size of the synthetic sets for the 13 tasks; 0 for none."""
     if parsed.data_root is not None:
         return 0
     return parsed.set_size if parsed.set_size is not None else QUICK_SET_SIZE if parsed.quick else SET_SIZE
 
 
 def make_tasks(parsed: argparse.Namespace) -> study_tasks.Tasks:
-    """What is probed; sets of the 13 tasks are made when nobody has the real ones."""
+    """What to probe; without --data_root synthetic sets are written for the 13 tasks."""
     data_root = parsed.data_root
     if size := set_size(parsed):
         data_root = write_sets(parsed.output_dir / "sets", size)
@@ -153,13 +155,13 @@ def make_tasks(parsed: argparse.Namespace) -> study_tasks.Tasks:
 
 
 def comparable_settings(parsed: argparse.Namespace, share: float) -> dict[str, object]:
-    """What two trials must have in common, beside the tasks, to stand in one table."""
+    """The settings that trials in one table must share, beside the tasks."""
     heads = {name: value for name, value in vars(parsed).items() if name.startswith(("head_", "feature_"))}
     return {"share_of_updates": share, "train_data": parsed.train_data, "set_size": set_size(parsed), **heads}
 
 
 def make_training_audio(parsed: argparse.Namespace, arms: Sequence[str]) -> list[str]:
-    """Shards of --train_data that stream fast, and what arms hear in its place."""
+    """Write --train_data as shards that stream fast, and the training audio of the arms that have their own."""
     music = parsed.output_dir / "music"
     prepare(parse_sources(parsed.train_data), music, ClipSettings(), validation_fraction=0.0)
     if not set(OWN_MATERIAL).isdisjoint(arms):
@@ -169,7 +171,7 @@ def make_training_audio(parsed: argparse.Namespace, arms: Sequence[str]) -> list
 
 
 def default_jobs() -> int:
-    """Networks as small as these use one core best; a GPU is not shared."""
+    """One per core, because networks as small as these use one core best; one on a GPU."""
     return 1 if torch.accelerator.is_available() else os.cpu_count() or 1
 
 
@@ -178,13 +180,13 @@ def trials_named(trials: Sequence[Trial]) -> dict[str, Trial]:
 
 
 def progress_table(trials: Sequence[Trial], states: dict[str, str]) -> str:
-    """One row per trial: updates, state, the average score so far."""
+    """One row per trial: updates, state, average score so far."""
     rows = []
     for name, trial in trials_named(trials).items():
         score = average_score(trial.folder / "probe")
         updates = str(trial.arguments.max_updates) if trial.trains else "–"
         rows.append([name, updates, states[name], "–" if score is None else f"{100 * score:.1f}"])
-    return markdown(["trial", "updates", "state", "average of tasks"], rows)
+    return Table(["trial", "updates", "state", "average of tasks"], rows).markdown()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the study probes: labels of audiofolders, and the 13 tasks where their data sets are there."""
+"""What the study probes: labels of audiofolders, and the 13 tasks when their data sets are available."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -21,12 +21,12 @@ DEFAULT = (
 
 @dataclass(frozen=True)
 class Tasks:
-    """What to probe, in a form that travels to another process.
+    """What to probe; can be sent to another process.
 
     Attributes:
-        specifications: FOLDER/COLUMN[:TYPE] each, with FOLDER below `probe_data`.
-        clips_per_split: so many examples of each split of `probe_data` at most; the same for all labels of a folder.
-        data_root: where the data sets of the 13 tasks are looked for; None leaves them out.
+        specifications: a list of FOLDER/COLUMN[:TYPE], with FOLDER below `probe_data`.
+        clips_per_split: at most this many examples of each split of `probe_data`, the same for all labels of a folder.
+        data_root: folder with the data sets of the 13 tasks; None leaves the tasks out.
     """
 
     probe_data: Path
@@ -36,14 +36,14 @@ class Tasks:
 
     @property
     def is_real(self) -> bool:
-        """Whether the data sets of the 13 tasks are the published ones, not made by this package."""
+        """Whether the 13 tasks use the published data sets, not synthetic ones."""
         return self.data_root is not None and not (self.data_root / DEMO_RECORD).is_file()
 
     def load(self) -> tuple[list[tuple[Task, TaskData]], dict[str, str]]:
-        """The tasks with their examples, and for those of the 13 that cannot be loaded from `data_root`, why.
+        """The tasks with their examples, and the reasons why others of the 13 cannot be loaded from `data_root`.
 
         Raises:
-            UserError: a folder or column that is not there.
+            UserError: a folder or column is missing.
         """
         tasks = [self._load(specification) for specification in self.specifications]
         tasks = [(task, _thinned(data, self.clips_per_split)) for task, data in tasks]
@@ -64,7 +64,7 @@ class Tasks:
 
 
 def _thinned(data: TaskData, clips_per_split: int | None) -> TaskData:
-    """At most so many examples of each split, drawn by a hash of their names."""
+    """At most `clips_per_split` examples of each split, chosen by a hash of their names."""
     if clips_per_split is None:
         return data
     kept = []

@@ -1,18 +1,17 @@
-"""Carry out one trial: train it if it trains, probe it, and leave a record from which the report is made.
+"""Run one trial: train it if it is a trained arm, probe it, and write the results that the report reads.
 
 runs/study/musichubert-1a2b3c4d5e/
-  recipe.yaml  model.safetensors  metrics.jsonl  checkpoint-000500/ ...   the run, as run_pretraining.py leaves it
+  recipe.yaml  model.safetensors  metrics.jsonl  checkpoint-000500/ ...   the run, as run_pretraining.py writes it
   probe/results.json  probe/predictions/                                  its scores
-  probe-000500/                                                           those of a checkpoint on the way
-  results.json  README.md                                                 its scores again, and its model card
+  probe-000500/                                                           scores of an intermediate checkpoint
+  results.json  README.md                                                 a copy of its scores, and its model card
 """
 
-import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
 from musicssl.errors import UserError
+from musicssl.files import copy_whole, read_json
 from musicssl.pretraining.files.checkpoint import list_checkpoints, read_state
 from musicssl.pretraining.iterations import train_iterations
 from musicssl.pretraining.model import building
@@ -29,14 +28,14 @@ LoadedTasks = tuple[list[tuple[Task, TaskData]], dict[str, str]]
 
 
 def carry_out(trial: Trial, tasks: LoadedTasks, settings: ProbeSettings, curves: bool) -> None:
-    """Train and probe; both go on where an earlier call was interrupted, and cost little when there is nothing to do.
+    """Train and probe; both resume an interrupted call and cost little when nothing is left to do.
 
     Args:
-        curves: probe the checkpoints on the way too, for the arms of `CURVES`.
+        curves: probe the intermediate checkpoints of the arms in `CURVES` too.
 
     Raises:
-        UserError: the run failed, say because its targets collapsed.
-        KeyboardInterrupt: training was asked to stop; it has written a checkpoint.
+        UserError: the run failed, for example because its targets collapsed.
+        KeyboardInterrupt: training was interrupted after writing a checkpoint.
     """
     keep_freed_memory()
     if trial.trains:
@@ -47,7 +46,7 @@ def carry_out(trial: Trial, tasks: LoadedTasks, settings: ProbeSettings, curves:
         _write_architecture(trial)
     _probe(trial.encoder, trial.seed, trial.folder / "probe", tasks, settings)
     if trial.trains:
-        shutil.copyfile(trial.folder / "probe" / "results.json", trial.folder / "results.json")
+        copy_whole(trial.folder / "probe" / "results.json", trial.folder / "results.json")
         write_card(trial.folder, model_id=trial.arm)
     if curves and trial.arm in CURVES:
         for checkpoint in list_checkpoints(trial.folder):
@@ -58,15 +57,15 @@ def carry_out(trial: Trial, tasks: LoadedTasks, settings: ProbeSettings, curves:
 
 
 def average_score(folder: Path) -> float | None:
-    """Mean over tasks of the primary metric, or None when the folder holds no scores yet."""
+    """Mean of the primary metric over tasks, or None when the folder has no scores yet."""
     path = folder / "results.json"
-    tasks = json.loads(path.read_text())["tasks"].values() if path.is_file() else ()
+    tasks = read_json(path)["tasks"].values() if path.is_file() else ()
     scores = [task["metrics"][task["primary_metric"]]["mean"] for task in tasks]
     return sum(scores) / len(scores) if scores else None
 
 
 def _write_architecture(trial: Trial) -> None:
-    """What `random:DIR` needs to make the network: its configuration and its front end."""
+    """Write what `random:DIR` needs to build the network: its configuration and its feature extractor."""
     config = building.build_config(trial.arguments)
     config.save_pretrained(trial.folder)
     building.build_feature_extractor(trial.arguments, config).save_pretrained(trial.folder)
@@ -75,9 +74,10 @@ def _write_architecture(trial: Trial) -> None:
 def _probe(encoder: str, seed: int, folder: Path, tasks: LoadedTasks, settings: ProbeSettings) -> None:
     loaded, errors = tasks
     network = load_encoder(encoder, seed=seed)
-    # Every frame is an example to a beat head: as many epochs and seeds as the others have would cost more than they.
-    of_beats = replace(settings, seeds=settings.seeds[:1], epochs=min(settings.epochs or BEAT_EPOCHS, BEAT_EPOCHS))
-    for own, is_beat in ((settings, False), (of_beats, True)):
+    # A beat head has one example per frame: with the epochs and seeds of the others it would cost more than they do.
+    epochs = min(settings.epochs or BEAT_EPOCHS, BEAT_EPOCHS)
+    beat_settings = replace(settings, seeds=settings.seeds[:1], epochs=epochs)
+    for own, is_beat in ((settings, False), (beat_settings, True)):
         tasks_of_kind = [(task, data) for task, data in loaded if (task.kind == "beat") == is_beat]
         content = probe_model(network, tasks_of_kind, errors, own, folder)
     if failed := {name: reason for name, reason in content["errors"].items() if name not in errors}:

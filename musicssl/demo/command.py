@@ -2,19 +2,12 @@
 
 import argparse
 import dataclasses
-import json
-from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-from musicssl.demo.archives import ARCHIVES
 from musicssl.demo.collection import PARTS, CollectionSettings
+from musicssl.demo.parts import write_part
 from musicssl.errors import UserError
-from musicssl.files import read_json, whole_file, write_json
-from musicssl.probing.tasks import TASKS, get_task
-
-RECORD = "demo.json"
-
 
 # Flag, its smallest value, its help.
 _SIZES = (
@@ -32,10 +25,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, _, meaning in _SIZES:
         default = getattr(CollectionSettings, name)
         parser.add_argument(f"--{name}", type=type(default), default=default, help=f"{meaning} (default: {default})")
-    parser.add_argument("--size", type=int, default=1, help="times as many clips in the sets of --tasks (default: 1)")
-    parser.add_argument(
-        "--tasks", help="instead, small sets in the distributed layouts of these probing tasks: all, or names like a,b"
-    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -43,40 +32,6 @@ def run(arguments: argparse.Namespace) -> None:
     for name, smallest, _ in _SIZES:
         if not getattr(arguments, name) >= smallest:
             raise UserError(f"--{name} {getattr(arguments, name)}: give at least {smallest}")
-    if arguments.size < 1:
-        raise UserError(f"--size {arguments.size}: give at least 1")
-    if arguments.tasks:
-        names = list(TASKS) if arguments.tasks == "all" else arguments.tasks.split(",")
-        archives = dict.fromkeys(get_task(name).dataset for name in names)
-        write_archives(arguments.out, archives, arguments.seed, arguments.size)
-        return
     settings = CollectionSettings(**{name: getattr(arguments, name) for name, _, _ in _SIZES})
     for part, write in PARTS.items():
         write_part(arguments.out, part, dataclasses.asdict(settings), partial(write, settings=settings))
-
-
-def write_archives(out: Path, archives: Iterable[str], seed: int = 0, size: int = 1) -> None:
-    """Write each data set in the layout it is distributed in, `size` times as large as the smallest form."""
-    settings = {"seed": seed, "size": size}
-    for archive in archives:
-        write_part(out, archive, settings, partial(ARCHIVES[archive], **settings))
-
-
-def write_part(out: Path, part: str, settings: dict, write: Callable[[Path], None]) -> None:
-    """Write the folder `out/part`, unless it exists with the same settings, which `out/demo.json` records.
-
-    Raises:
-        UserError: `out/part` exists with other settings.
-    """
-    record_path, folder = out / RECORD, out / part
-    record = read_json(record_path) if record_path.is_file() else {}
-    settings = json.loads(json.dumps(settings))
-    if folder.exists():
-        if record.get(part) != settings:
-            raise UserError(f"--out {out}: {part} already exists with other settings; delete it or change --out")
-        print(f"{folder}: already there")
-        return
-    with whole_file(folder) as partial:
-        write(partial)
-    write_json(record_path, record | {part: settings}, indent=1)
-    print(f"{folder}: written")

@@ -1,5 +1,6 @@
 """What the benchmarks compare is the same mathematics, and their small parts do what they say."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 import cost  # noqa: E402
 import features  # noqa: E402
 import profile_parts  # noqa: E402
+import side_by_side  # noqa: E402
 import training_step  # noqa: E402
 
 from music2vec import Music2VecForPreTraining  # noqa: E402
@@ -19,7 +21,7 @@ from musichubert import MusicHubertForPreTraining  # noqa: E402
 
 
 def our_weights(model: str, ours: torch.nn.Module, reference: torch.nn.Module) -> None:
-    """Copy the weights of our model into the straightforward one."""
+    """Copy the weights of our model into the plain one."""
     if model == "music2vec":
         reference.student.load_state_dict(ours.data2vec_audio.state_dict())
         reference.teacher.load_state_dict(ours.data2vec_audio.state_dict())
@@ -32,7 +34,7 @@ def our_weights(model: str, ours: torch.nn.Module, reference: torch.nn.Module) -
 
 
 @pytest.mark.parametrize("model", ["music2vec", "musichubert"])
-def test_the_straightforward_implementation_computes_our_loss_and_gradient(model):
+def test_the_plain_implementation_computes_our_loss_and_gradient(model):
     torch.manual_seed(0)
     network_class = Music2VecForPreTraining if model == "music2vec" else MusicHubertForPreTraining
     ours = network_class(training_step.our_config(model, "tiny")).eval()
@@ -95,3 +97,13 @@ def test_kernels_are_sorted_into_parts():
     assert set(profile_parts.PARTS) <= set(seconds)
     assert profile_parts.part_of("aten::convolution_backward") == profile_parts.part_of("aten::addmm")
     assert profile_parts.part_of("aten::native_dropout_backward") == "dropout"
+
+
+def test_rows_are_printed_with_three_digits_and_written_whole(tmp_path, capsys):
+    rows = [{"name": "ours", "seconds": 0.123456}, {"name": "hf"}]
+    side_by_side.report(tmp_path / "speed.json", "speed", rows, {"seconds": "s/step", "name": "candidate"})
+    assert capsys.readouterr().out.splitlines()[:4] == [
+        "| s/step | candidate |", "|--------|-----------|", "| 0.123  | ours      |", "| -      | hf        |",
+    ]  # fmt: skip
+    written = json.loads((tmp_path / "speed.json").read_text())
+    assert written["rows"] == rows and written["benchmark"] == "speed" and written["machine"]["cores"] > 0

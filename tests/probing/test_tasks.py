@@ -10,21 +10,21 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from musicssl import cli
-from musicssl.demo.archives import ARCHIVES, emomusic, giantsteps, gtzan, magnatagatune, mtg_jamendo
-from musicssl.errors import UserError
+from musicssl.errors import UserError, run_as_command
 from musicssl.probing.tasks import TASKS, get_task, vocalset
 from musicssl.probing.tasks.base import SPLITS, Example, Task, TaskData, split_digest
 from musicssl.probing.tasks.emomusic import split_of as emomusic_split
 from musicssl.probing.tasks.giantsteps_key import artists_in_validation
 from musicssl.probing.tasks.magnatagatune import split_of as magnatagatune_split
+from study.archives import ARCHIVES, emomusic, giantsteps, gtzan, magnatagatune, mtg_jamendo
+from study.archives.__main__ import main as archives
 
 PUBLISHED_LISTS = Path(__file__).parents[3] / "shared" / "splits"
 
 
 @pytest.fixture(scope="module")
 def data_root(tmp_path_factory):
-    """The demo archives with clips cut short: what is tested here is what surrounds the audio."""
+    """The synthetic archives with clips cut short: what is tested here is what surrounds the audio."""
     root = tmp_path_factory.mktemp("archives")
     with pytest.MonkeyPatch.context() as patch:
         for module in (emomusic, giantsteps, gtzan, magnatagatune, mtg_jamendo):
@@ -334,18 +334,23 @@ def test_larger_archives_hold_more_of_the_same(name, data_root, tmp_path, monkey
     assert all(count > 0 for count in large.counts().values())
 
 
-def test_the_demo_command_writes_archives_by_task(tmp_path, monkeypatch, capsys):
+def test_the_command_writes_archives_by_task(tmp_path, monkeypatch, capsys):
+    def write(folder, *flags):
+        return run_as_command(archives, ["--output_dir", str(tmp_path / folder), *flags])
+
     monkeypatch.setattr(mtg_jamendo, "SECONDS", 0.5)
     for folder in ("a", "b"):
-        assert cli.main(["demo", "--out", str(tmp_path / folder), "--tasks", "mtg_genre,mtg_top50"]) == 0
+        assert write(folder, "--tasks", "mtg_genre,mtg_top50") == 0
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["demo.json", "mtg_jamendo"]
     files = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file())
     assert len(files) > 80
     assert all((tmp_path / "a" / path).read_bytes() == (tmp_path / "b" / path).read_bytes() for path in files)
-    assert cli.main(["demo", "--out", str(tmp_path / "c"), "--tasks", "mtg"]) == 2
+    assert write("c", "--tasks", "mtg") == 2
     assert "--tasks mtg" in capsys.readouterr().err
     # Another size is another set: the folder is not mixed.
-    assert cli.main(["demo", "--out", str(tmp_path / "a"), "--tasks", "mtg_genre", "--size", "2"]) == 2
-    assert "already exists with other settings" in capsys.readouterr().err
-    assert cli.main(["demo", "--out", str(tmp_path / "c"), "--tasks", "mtg_genre", "--size", "0"]) == 2
-    assert "--size 0" in capsys.readouterr().err
+    assert write("a", "--tasks", "mtg_genre", "--size", "2") == 2
+    assert f"{tmp_path / 'a' / 'mtg_jamendo'} already exists with other settings" in capsys.readouterr().err
+    for flag, value in (("--size", "0"), ("--seed", "-1")):
+        assert write("c", "--tasks", "mtg_genre", flag, value) == 2
+        assert f"{flag} {value}" in capsys.readouterr().err
+    assert not (tmp_path / "c").exists()

@@ -10,17 +10,18 @@ import pytest
 import torch
 
 from musicssl.audio.decode import audio_info, load_audio
+from musicssl.audio.walk import audio_files
 from musicssl.audio.write import write_audio
 from musicssl.demo.collection import CollectionSettings, write_notes, write_pretrain
 from musicssl.errors import UserError, run_as_command
+from musicssl.files import write_json
 from musicssl.pretraining.config.recipes import load_recipe
-from musicssl.probing.encoders.feature_store import write_json
 from study import plan
 from study.claims import Answer, answers
 from study.figures import training_curve
 from study.front_end import between_clips, front_ends
 from study.index import read_index, write_index
-from study.material import audio_files, total_seconds, write_excerpt, write_speech
+from study.material import total_seconds, write_excerpt, write_speech
 from study.measurements import Measured, difference, load_study
 from study.plan import (
     ARMS,
@@ -34,7 +35,7 @@ from study.plan import (
     scaled,
     share_of_budget,
 )
-from study.report import fill
+from study.report import FIGURES, TABLES, fill
 from study.report import main as report
 from study.run import default_arms
 from study.run import main as run
@@ -105,7 +106,7 @@ def test_study_runs_is_cached_and_fills_its_document(music, tiny_recipes, tmp_pa
 
     study = load_study(results)
     assert list(study.arms) == arms and set(study.missing) == set(ARMS) - set(arms)
-    # The small recipe and the vanilla one are probed on the way, the other is not.
+    # Intermediate checkpoints of the small recipe and of the vanilla one are probed, those of the other are not.
     assert set(study.curves) == {"musichubert", "musichubert_small"}
     hours = [point.hours for point in study.curves["musichubert"]]
     assert len(hours) == 4 and hours == sorted(hours) and hours[-1] == study.arms["musichubert"].hours
@@ -118,10 +119,13 @@ def test_study_runs_is_cached_and_fills_its_document(music, tiny_recipes, tmp_pa
         ("musichubert", "random:musichubert"), ("random:musichubert", "musichubert"), ("musichubert_small", "mfcc"),
     }  # fmt: skip
 
-    document = tmp_path / "study.md"
-    shutil.copy(project_root / "docs" / "study.md", document)
-    assert run_as_command(report, ["--results", str(results), "--document", str(document)]) == 0
-    text = document.read_text()
+    documents = [tmp_path / name for name in ("study.md", "study_tables.md")]
+    for document in documents:
+        shutil.copy(project_root / "docs" / document.name, document)
+    fill_in = ["--results", str(results), "--documents", *map(str, documents)]
+    assert run_as_command(report, fill_in) == 0
+    main, appendix = (document.read_text() for document in documents)
+    text = main + appendix
     score = study.arms["mfcc"].average(study.tasks)
     own_front_ends = [each for each in front_ends(study) if each.arm == "musichubert"]
     assert len(front_ends(study)) == 4 and 0 < own_front_ends[0].between_clips < 1
@@ -129,10 +133,16 @@ def test_study_runs_is_cached_and_fills_its_document(music, tiny_recipes, tmp_pa
     assert f"| {100 * score:.1f} ±" in text and "| musichubert_k400 | num_clusters: [6]" in text
     assert {path.stem for path in (tmp_path / "figures").iterdir()} == {
         "study_averages", "study_ablations", "study_training", "study_hours", "study_layers", "study_front_ends",
+        "study_answers",
     }  # fmt: skip
-    again = text
-    report(["--results", str(results), "--document", str(document)])
-    assert document.read_text() == again
+    # The main claims are in the study, those about ablations in its appendix; every block was filled.
+    assert re.search(r"\| the small recipe beats acoustic features +\| musichubert_small +\| mfcc ", main)
+    assert re.search(r"\| training beats random weights +\| musichubert_k400 +\| random:musichubert ", appendix)
+    assert len(re.findall(r"\| (?:training|the small|pitch|MFCC)", text)) == len(answers(study))
+    names = re.findall(r"<!-- begin (\w+) -->", text)
+    assert sorted(names) == sorted([*TABLES, *(f"{name}_figure" for name in FIGURES)])
+    report(fill_in)
+    assert [document.read_text() for document in documents] == [main, appendix]
 
     # The second call trains nothing, and loses nothing; nor does one for some of the arms.
     assert run_as_command(run, command) == 0
@@ -148,6 +158,15 @@ def test_study_runs_is_cached_and_fills_its_document(music, tiny_recipes, tmp_pa
     trials = make_plan(["mfcc"], 1, [str(music / "pretrain")], results)
     write_index(trials, tasks, {"head_epochs": 3}, results)
     assert [entry["arm"] for entry in read_index(results)["trials"]] == ["mfcc"]
+
+
+def test_a_list_of_version_0_1_is_read_with_today_s_names(tmp_path):
+    entry = {"seed": 1, "folder": "run", "updates": 4, "audio_seconds_per_update": 2}
+    trials = [{"arm": "musichubert", **entry}, {"arm": "an arm of before", **entry}]
+    groups = {"made sets": ["emomusic"]}
+    write_json(tmp_path / "study.json", {"tasks": ["emomusic"], "groups": groups, "trials": trials})
+    index = read_index(tmp_path)
+    assert index["groups"] == {"synthetic sets": ["emomusic"]} and index["trials"] == trials[:1]
 
 
 def test_trials_in_processes_of_their_own_give_the_same_scores(music, tmp_path, capsys):
@@ -197,13 +216,13 @@ def test_speech_and_its_excerpt_of_music_are_as_long(tmp_path):
     assert total_seconds(spoken) == pytest.approx(25.0)
     music = write_excerpt([str(tmp_path / "music")], total_seconds(spoken), tmp_path / "excerpt")
     assert [round(audio_info(path).seconds) for path in audio_files(music)] == [20, 5]
-    # The second piece is heard in the third, from files spread over all; the short file is not.
+    # The second track comes from the third piece: files are spread over all; the short file is left out.
     heard = load_audio(audio_files(music)[1])
     assert np.argmax(np.abs(np.fft.rfft(heard))) * 16_000 / len(heard) == pytest.approx(44_100 / 11 / 2 / np.pi, abs=1)
     assert default_arms(False, tmp_path / "probe", [str(tmp_path / "music")]) == ARMS
-    with pytest.raises(UserError, match="--train_data holds 4 files of 20 s, 8 are"):
+    with pytest.raises(UserError, match="--train_data has 4 files of at least 20 s, but 8 are needed"):
         write_excerpt([str(tmp_path / "music")], 150, tmp_path / "more")
-    with pytest.raises(UserError, match="holds no speaker/train"):
+    with pytest.raises(UserError, match="no folder speaker/train in "):
         write_speech(tmp_path / "music", tmp_path / "none")
 
 
@@ -218,7 +237,8 @@ def test_speech_and_its_excerpt_are_left_out_or_refused_before_anything_is_made(
     output = tmp_path / "results"
     flags = ["--probe_data", str(probe), "--output_dir", str(output), "--arms", "musichubert_excerpt"]
     assert run_as_command(run, ["--train_data", *train_data, *flags]) == 2
-    assert "holds 0 files of 20 s, 1 are needed" in capsys.readouterr().err and not output.exists()
+    assert "--train_data has 0 files of at least 20 s, but 1 are needed" in capsys.readouterr().err
+    assert not output.exists()
 
 
 def _folder(path):
@@ -232,7 +252,7 @@ def test_plan_fits_the_budget_and_names_runs_by_what_they_depend_on(music, tmp_p
     small, large = (make_plan(ARMS, *arguments, share) for share in shares)
     assert [trial.folder for trial in make_plan(ARMS, *arguments, shares[0])] == [t.folder for t in small]
     folders = {trial.folder for trial in small}
-    assert len(folders) == len(small) == 4 + 2 * (len(ARMS) - 4)  # hand-made features have no seed
+    assert len(folders) == len(small) == 4 + 2 * (len(ARMS) - 4)  # acoustic features have no seed
     assert not {trial.folder for trial in large if trial.trains} & folders
     updates = {trial.arm: trial.arguments.max_updates for trial in small if trial.trains}
     assert updates["music2vec_updates4k"] == pytest.approx(2 * updates["music2vec"], abs=1)
@@ -305,8 +325,8 @@ def test_verdicts(gap, apart, apart_over_seeds, verdict):
     "call,message",
     [
         (lambda: share_of_budget(ARMS, 1, 9.0, 1.0, 5.0, 1, False), "--budget_minutes 9"),
-        (lambda: check_arms(["musicgpt"]), "--arms musicgpt: choose among"),
-        (lambda: load_study(RECIPES), "holds no study.json"),
+        (lambda: check_arms(["musicgpt"]), "--arms musicgpt: unknown arm; available: mfcc"),
+        (lambda: load_study(RECIPES), "--results .*: no study.json in this folder; run python -m study.run"),
         (lambda: fill("<!-- begin weather -->\n<!-- end weather -->", {"scores": ""}), "'weather'"),
     ],
 )

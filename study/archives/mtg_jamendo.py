@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from musicssl.demo.archives.audio import write_audio, write_lines
 from musicssl.demo.collection import clip_generator
 from musicssl.demo.composition import Piece, compose
 from musicssl.demo.render import render
 from musicssl.probing.tasks.mtg_top50 import LABELS as TOP50
+from study.archives.audio import write_audio, write_lines
 
 TRACKS = {"train": 40, "validation": 16, "test": 16}
 SECONDS = 6.0  # the originals are whole songs

@@ -1,12 +1,12 @@
-"""A small GiantSteps: two repositories of annotations, keys with trailing blanks, sharps and doubts, mp3 excerpts."""
+"""A small GiantSteps: two annotation repositories, keys with trailing blanks, sharps and doubts, mp3 excerpts."""
 
 from pathlib import Path
 
-from musicssl.demo.archives.audio import write_audio, write_lines
 from musicssl.demo.collection import clip_generator
 from musicssl.demo.composition import compose
 from musicssl.demo.render import render
 from musicssl.keys import KEYS
+from study.archives.audio import write_audio, write_lines
 
 TRAINING_SONGS, TEST_SONGS = 26, 10
 SECONDS = 30.5  # one whole window of the task; the originals last two minutes
@@ -14,7 +14,7 @@ SHARPS = {"Db": "C#", "Eb": "D#", "Gb": "F#", "Ab": "G#", "Bb": "A#"}
 
 
 def write(root: Path, seed: int, size: int = 1) -> None:
-    """Write both repositories and audio/; the fourth song's audio is gone, as its host is."""
+    """Write both repositories and audio/; the fourth song has no audio, like songs of the original."""
     mtg, test = root / "giantsteps-mtg-key-dataset", root / "giantsteps-key-dataset"
     annotations, metadata = ["ID\tMANUAL KEY\tC"], ["ID\tARTIST\tTITLE"]
     for index in range((TRAINING_SONGS + TEST_SONGS) * size):
@@ -32,7 +32,7 @@ def write(root: Path, seed: int, size: int = 1) -> None:
         if index != 3:
             piece = compose(rng, SECONDS, style=("disco", "pop", "hiphop")[index % 3], key=key)
             write_audio(root / "audio" / f"{song_id}.LOFI.mp3", render(piece, rng), 22_050)
-    # What the training set leaves out: a doubtful key, and a song in two keys.
+    # The training set leaves these out: a doubtful key, and a song in two keys.
     annotations += ["900001\tF minor\t1", "900002\tC major / A minor\t2"]
     metadata += ["900001\tArtist 1\tDoubtful", "900002\tArtist 2\tTwo keys"]
     write_lines(mtg / "annotations" / "annotations.txt", annotations)

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from musicssl.demo.archives.audio import write_audio, write_lines
 from musicssl.demo.collection import clip_generator
 from musicssl.demo.composition import Piece, compose
 from musicssl.demo.render import render
 from musicssl.demo.styles import STYLES
+from study.archives.audio import write_audio, write_lines
 
 SECONDS = 4.0  # the originals last 30
-# Track numbers of each genre by list; a larger set goes on in the hundreds, which the original lacks.
+# Track numbers of each genre by list; a larger set continues with numbers above 100, which the original lacks.
 TRACKS = {"train": (4, 18, 54, 60), "valid": (7,), "test": (10, 71)}
 
 

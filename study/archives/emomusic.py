@@ -1,13 +1,13 @@
-"""A small Emomusic: tables with tabs around the names, mp3 files by number."""
+"""A small Emomusic: tables with tabs around the names, numbered mp3 files."""
 
 from pathlib import Path
 
 import numpy as np
 
-from musicssl.demo.archives.audio import write_audio, write_lines
 from musicssl.demo.collection import clip_generator
 from musicssl.demo.composition import Piece, compose
 from musicssl.demo.render import render
+from study.archives.audio import write_audio, write_lines
 
 SONGS = 60
 SECONDS = 6.0  # the originals last 45
@@ -40,7 +40,7 @@ def _letters(index: int) -> str:
 
 
 def feeling(piece: Piece) -> np.ndarray:
-    """(arousal, valence) on scales of 1 to 9: fast and noisy is arousing, major and not harsh is pleasant."""
+    """(arousal, valence) on scales of 1 to 9: fast and noisy music is arousing, major and soft music is pleasant."""
     harsh = "distorted_guitar" in piece.instruments.values()
     arousal = 2.0 + 4.0 * (piece.tempo_bpm - 60.0) / 120.0 + 1.5 * harsh + 0.01 * len(piece.strokes)
     valence = 4.0 + 2.0 * (piece.mode == "major") - 1.0 * harsh + 1.0 * ("voice" in piece.instruments.values())

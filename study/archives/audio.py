@@ -1,4 +1,4 @@
-"""Audio files as the archives hold them."""
+"""Write audio and text files of the archives."""
 
 from pathlib import Path
 
@@ -10,16 +10,16 @@ from musicssl.demo.render import SAMPLING_RATE
 
 
 def write_audio(path: Path, waveform: np.ndarray, sampling_rate: int = SAMPLING_RATE) -> None:
-    """Write a 16 kHz waveform (N,) as the suffix says, at `sampling_rate` Hz; folders are made."""
+    """Write a 16 kHz waveform (N,) in the format of the suffix, at `sampling_rate` Hz; makes the folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if sampling_rate != SAMPLING_RATE:
         waveform = soxr.resample(waveform, SAMPLING_RATE, sampling_rate)
-    # The lowest variable bit rate is the fastest to encode, and mp3 encoding takes most of the demo's time.
+    # The lowest variable bit rate is the fastest to encode, and mp3 encoding takes most of the time.
     options = {"bitrate_mode": "VARIABLE", "compression_level": 0.9} if path.suffix == ".mp3" else {}
     sf.write(path, waveform, sampling_rate, format=path.suffix[1:].upper(), **options)
 
 
 def write_lines(path: Path, lines: list[str], end: str = "\n") -> None:
-    """Write lines, each ended by `end`, byte for byte; folders are made."""
+    """Write lines, each ended by `end`, byte for byte; makes the folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes("".join(line + end for line in lines).encode())

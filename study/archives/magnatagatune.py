@@ -1,12 +1,12 @@
-"""A small MagnaTagATune: a table of quoted cells parted by tabs, short mp3 files in folders 0 to f, three empty."""
+"""A small MagnaTagATune: a table of quoted, tab-separated cells, short mp3 files in folders 0 to f, three empty."""
 
 from pathlib import Path
 
-from musicssl.demo.archives.audio import write_audio, write_lines
 from musicssl.demo.collection import clip_generator
 from musicssl.demo.composition import Piece, compose
 from musicssl.demo.render import render
 from musicssl.probing.tasks.magnatagatune import CORRUPT_CLIPS, LABELS
+from study.archives.audio import write_audio, write_lines
 
 CLIPS = 96  # six in each folder
 SECONDS = 4.0
@@ -36,7 +36,7 @@ TIMBRE_TAGS = {
 
 
 def tags_of(piece: Piece) -> set[str]:
-    """What listeners of the original would have said."""
+    """The tags that listeners of the original would have given."""
     tags = set(STYLE_TAGS[piece.style])
     for timbre in piece.instruments.values():
         tags.update(TIMBRE_TAGS.get(timbre, ()))
@@ -60,7 +60,7 @@ def write(root: Path, seed: int, size: int = 1) -> None:
         piece = compose(rng, SECONDS)
         path = f"{index % 16:x}/demo-album-{index:02d}-{piece.style}-0-29.mp3"
         rows.append(_row(columns, str(2 + 3 * index), tags_of(piece), path))
-        # One clip is named in the table but was never downloaded.
+        # One clip is in the table but missing from the folder.
         if index != 7:
             write_audio(root / "mp3" / path, render(piece, rng))
     for clip_id in sorted(CORRUPT_CLIPS):

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from musicssl.demo.archives.audio import write_audio, write_lines
 from musicssl.demo.collection import clip_generator
 from musicssl.demo.render import SAMPLING_RATE, add_at, finish
 from musicssl.demo.sounds import TIMBRES, Timbre, play
 from musicssl.probing.tasks.vocalset import SINGERS, TECHNIQUES
+from study.archives.audio import write_audio, write_lines
 
 SECONDS = 3.3  # one chunk of the task
 RECORDINGS_PER_SINGER = 9
@@ -26,7 +26,7 @@ def write(root: Path, seed: int, size: int = 1) -> None:
             rng = clip_generator(seed, f"vocalset/{singer}", number)
             # The original's takes differ in their vowel.
             vowel = "aeiou"[take % 5] * (1 + take // 5)
-            # As in the original, now and then a name lacks its singer, and a take is shorter than a chunk.
+            # As in the original, some names lack the singer, and some takes are shorter than a chunk.
             name = (
                 f"arpeggios_{technique}_{vowel}.wav"
                 if (singer_index, number) == (3, 1)
@@ -41,7 +41,7 @@ def write(root: Path, seed: int, size: int = 1) -> None:
 
 
 def voice_of(singer_index: int) -> tuple[Timbre, int]:
-    """A singer's own vowel and lowest note."""
+    """The vowel and the lowest note of a singer."""
     is_female = SINGERS[singer_index][0] == "f"
     size = 1.0 + (0.18 if is_female else 0.0) + 0.03 * (singer_index % 10 - 5)
     formants = tuple((centre * size, width) for centre, width in TIMBRES["voice"].formants)
@@ -71,7 +71,7 @@ def _speech(times: np.ndarray) -> np.ndarray:
     return 3.0 - 9.0 * times
 
 
-# Technique -> (what it changes of the voice, semitones it moves, pitch bend).
+# Technique -> (changes of the voice, semitones of transposition, pitch bend).
 _TECHNIQUES: dict[str, tuple[dict, int, Callable | None]] = {
     "belt": ({"slope": 0.5, "attack_seconds": 0.02}, 0, None),
     "breathy": ({"breath": 0.25, "slope": 1.9}, 0, None),

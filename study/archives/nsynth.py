@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from musicssl.demo.archives.audio import write_audio, write_lines
 from musicssl.demo.collection import clip_generator
 from musicssl.demo.render import SAMPLING_RATE, add_at, finish
 from musicssl.demo.sounds import TIMBRES, play
 from musicssl.probing.tasks.nsynth_instrument import LABELS as FAMILIES
+from study.archives.audio import write_audio, write_lines
 
 NOTES = {"train": 176, "valid": 55, "test": 55}
 SECONDS = 1.5  # the originals last four
