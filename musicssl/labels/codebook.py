@@ -4,7 +4,6 @@ Shapes: n frames, d feature values, K clusters.
 """
 
 import hashlib
-import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +14,9 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from musichubert.errors import LabelError
+from musicssl.files import read_json, whole_file, write_json
 from musicssl.labels.kmeans import fit_kmeans
+from musicssl.labels.settings import DEFAULT_KMEANS, KMeansSettings
 
 FORMAT_VERSION = 1
 TENSORS, METADATA = "codebook.safetensors", "codebook.json"
@@ -107,13 +108,11 @@ class Codebook:
     def save(self, directory: str | Path) -> None:
         """Write codebook.safetensors and codebook.json."""
         directory = Path(directory)
-        directory.mkdir(parents=True, exist_ok=True)
         tensors = {"centroids": self.centroids, "mean": self.mean, "scale": self.scale}
-        save_file(
-            {k: np.ascontiguousarray(v, np.float32) for k, v in tensors.items() if v is not None}, directory / TENSORS
-        )
+        with whole_file(directory / TENSORS) as partial:
+            save_file({k: np.ascontiguousarray(v, np.float32) for k, v in tensors.items() if v is not None}, partial)
         described = {**self.metadata, "format_version": FORMAT_VERSION, "hash": self.hash, "spherical": self.spherical}
-        (directory / METADATA).write_text(json.dumps(described, indent=2) + "\n")
+        write_json(directory / METADATA, described)
 
     @classmethod
     def load(cls, directory: str | Path) -> "Codebook":
@@ -126,7 +125,7 @@ class Codebook:
         for name in (TENSORS, METADATA):
             if not (directory / name).is_file():
                 raise LabelError(f"{directory} is no codebook: it has no {name}")
-        metadata = json.loads((directory / METADATA).read_text())
+        metadata = read_json(directory / METADATA)
         if metadata.pop("format_version", None) != FORMAT_VERSION:
             raise LabelError(f"{directory / METADATA}: format_version is not {FORMAT_VERSION}: fit the codebook again")
         written_hash = metadata.pop("hash")
@@ -147,24 +146,15 @@ def fit_codebook(
     frames: np.ndarray,
     num_clusters: int,
     seed: int = 0,
-    niter: int = 10,
-    nredo: int = 1,
-    init: str = "afkmc2",
-    standardise: bool = False,
-    spherical: bool = False,
+    kmeans: KMeansSettings = DEFAULT_KMEANS,
     metadata: dict | None = None,
 ) -> Codebook:
     """Cluster frames by k-means; every frame given is used, none is silently dropped.
 
     Args:
-        frames: (n, d) float32, e.g. a reservoir sample of training frames.
+        frames: (n, d) float32, e.g. a uniform sample of training frames.
         num_clusters: K.
         seed: the same frames, seed and number of threads give the same codebook.
-        niter: passes over all the frames, after breathing on a part of them.
-        nredo: whole restarts, of which the best is kept.
-        init: "afkmc2", "kmeans++" or "random".
-        standardise: bring every value to zero mean and unit variance first (the reference does not).
-        spherical: cluster directions: frames and centroids of unit length.
         metadata: what the caller knows of the frames (feature, fingerprint, rate); kept with the codebook.
 
     Raises:
@@ -185,11 +175,11 @@ def fit_codebook(
             raise LabelError(f"frame {first} of {len(frames)} holds NaN or infinity: the audio or the model is broken")
 
     mean = scale = None
-    if standardise:
+    if kmeans.standardize:
         mean = frames.mean(axis=0)
         scale = np.maximum(frames.std(axis=0), 1e-6)
-    frames = Codebook(np.empty((0, frames.shape[1])), mean, scale, spherical).transform(frames)
-    fit = fit_kmeans(frames, num_clusters, seed=seed, niter=niter, nredo=nredo, init=init, spherical=spherical)
+    frames = Codebook(np.empty((0, frames.shape[1])), mean, scale, kmeans.spherical).transform(frames)
+    fit = fit_kmeans(frames, num_clusters, seed, kmeans)
 
     counts = np.bincount(fit.labels, minlength=num_clusters)
     metadata = {
@@ -201,14 +191,14 @@ def fit_codebook(
         "usage_perplexity": perplexity(counts),
         "unused_clusters": int((counts == 0).sum()),
         "refilled_clusters": fit.refilled_clusters,
-        "standardise": standardise,
+        "standardise": kmeans.standardize,
         "seed": seed,
-        "niter": niter,
-        "nredo": nredo,
-        "init": init,
+        "niter": kmeans.iterations,
+        "nredo": kmeans.restarts,
+        "init": kmeans.init,
         "faiss_version": faiss.__version__,
     }
-    return Codebook(fit.centroids, mean, scale, spherical, metadata)
+    return Codebook(fit.centroids, mean, scale, kmeans.spherical, metadata)
 
 
 def perplexity(counts: np.ndarray) -> float:

@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from musichubert.acoustic_features import SAMPLE_RATE, num_frames
 from musicssl.errors import UserError
+from musicssl.files import partial_path, write_json
 from musicssl.labels.labeller import LABEL_RATE_HZ, Labeller
 
 CLIPS_PER_SHARD = 256
@@ -72,9 +73,8 @@ def write_labels(
     shard.close()
     counts = gather_object([len(seen)])
     if accelerator.is_main_process:
-        aside = directory / "labels.json.aside"
-        aside.write_text(json.dumps({"codebook_hashes": labeller.hashes, "num_clips": sum(counts)}) + "\n")
-        os.replace(aside, directory / "labels.json")
+        content = {"codebook_hashes": labeller.hashes, "num_clips": sum(counts)}
+        write_json(directory / "labels.json", content, indent=None)
     accelerator.wait_for_everyone()
 
 
@@ -98,7 +98,7 @@ class _Shard:
         if self.writer is None:
             number = len(list(self.directory.glob(f"labels-{self.rank:05d}-*.parquet")))
             self.path = self.directory / f"labels-{self.rank:05d}-{number:05d}.parquet"
-            self.writer = pq.ParquetWriter(self.path.with_suffix(".aside"), self.schema)
+            self.writer = pq.ParquetWriter(partial_path(self.path), self.schema)
         columns = [[clip_id] * len(labels), range(len(labels)), rates, [track.astype(np.int16) for track in labels]]
         arrays = [pa.array(list(values), type) for values, type in zip(columns, SCHEMA.types, strict=True)]
         self.writer.write_table(pa.Table.from_arrays(arrays, schema=self.schema))
@@ -107,7 +107,7 @@ class _Shard:
     def close(self) -> None:
         if self.writer is not None:
             self.writer.close()
-            os.replace(self.path.with_suffix(".aside"), self.path)
+            os.replace(partial_path(self.path), self.path)
         self.writer, self.num_clips = None, 0
 
 

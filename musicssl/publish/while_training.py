@@ -68,9 +68,9 @@ def push_while_training(hub_model_id: str | None, private: bool, every: int) -> 
     pusher = BackgroundPusher(hub_model_id, prepare, private=private, report=report)
     checkpoints, left_over = 0, None
 
-    def after_checkpoint(checkpoint: Path, update: int) -> None:
+    def after_checkpoint(run_directory: Path, update: int) -> None:
         nonlocal checkpoints, left_over
-        checkpoints, left_over = checkpoints + 1, (checkpoint.parent, update)
+        checkpoints, left_over = checkpoints + 1, (run_directory, update)
         if checkpoints % every == 0:
             pusher.submit(*left_over)
             left_over = None

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from musicssl.errors import UserError
-from musicssl.plotting import load_pyplot
+from musicssl.plotting import load_pyplot, save_figure
 from musicssl.pretraining.files.metrics import read_metrics
 
 # (title, metric names, logarithmic); a panel without any of its metrics is left out.
@@ -50,5 +50,4 @@ def plot_training(metrics_file: Path, picture: Path, title: str) -> None:
         axis.set_visible(False)
     figure.suptitle(title)
     figure.tight_layout()
-    figure.savefig(picture)
-    pyplot.close(figure)
+    save_figure(figure, picture)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from musicssl.pretraining.config.arguments import Arguments
+from musicssl.pretraining.config.settings import MaskingConfig
 from musicssl.pretraining.frames import frames_per_crop
 from musicssl.pretraining.masking import expected_masked_share
 
@@ -66,12 +66,12 @@ def crop_cost(
     return UpdateCost(front_end + transformer, training)
 
 
-def training_cost(config: PreTrainedConfig, num_samples: int, arguments: Arguments) -> float:
+def training_cost(config: PreTrainedConfig, num_samples: int, masking: MaskingConfig) -> float:
     """Floating point operations of a training step of one crop, by a run's masks."""
     visible_share = 1.0
     if getattr(config, "drop_masked_frames", False):
-        visible_share -= expected_masked_share(arguments.mask_probability, arguments.mask_span)
-    return crop_cost(config, num_samples, arguments.masks_per_clip, visible_share).training_flops
+        visible_share -= expected_masked_share(masking.mask_probability, masking.mask_span)
+    return crop_cost(config, num_samples, masking.masks_per_clip, visible_share).training_flops
 
 
 def count_parameters(model: PreTrainedModel) -> dict[str, int]:
@@ -110,9 +110,9 @@ def measure_peak_flops(device: torch.device, dtype: torch.dtype, repeats: int = 
 
 
 def _time_product(a: torch.Tensor, b: torch.Tensor, product: torch.Tensor) -> float:
-    synchronise = (lambda: None) if a.device.type == "cpu" else lambda: torch.accelerator.synchronize(a.device)
-    synchronise()
+    synchronize = (lambda: None) if a.device.type == "cpu" else lambda: torch.accelerator.synchronize(a.device)
+    synchronize()
     start = time.perf_counter()
     torch.mm(a, b, out=product)
-    synchronise()
+    synchronize()
     return time.perf_counter() - start

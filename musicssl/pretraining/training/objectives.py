@@ -11,7 +11,8 @@ from accelerate import Accelerator
 from transformers import PreTrainedModel
 
 from musicssl.distributed import in_float64
-from musicssl.pretraining.config.arguments import Arguments
+from musicssl.labels.labeller import Labeller
+from musicssl.pretraining.config.settings import MaskingConfig
 from musicssl.pretraining.masking import span_mask
 
 # A metric over many micro-batches and processes is the sum of its first numbers over the sum of its second.
@@ -41,35 +42,40 @@ class Objective(Protocol):
 
 
 class _MaskedPrediction:
-    """What both objectives share: normalised and masked waveforms."""
+    """What both objectives share: normalized and masked waveforms."""
 
-    def __init__(self, model: PreTrainedModel, arguments: Arguments, normalize: bool, device: torch.device):
+    def __init__(self, model: PreTrainedModel, masking: MaskingConfig, normalize: bool, device: torch.device):
         self.model = model
-        self.arguments = arguments
+        self.masking = masking
         self.normalize = normalize
         self.device = device
 
     def prepare(self, batch: dict[str, Any], generator: torch.Generator) -> dict[str, torch.Tensor]:
         waveforms = batch["waveform"].to(self.device, non_blocking=True)  # (B, N)
+        inputs = self.targets(batch, waveforms)
         if self.normalize:
             mean = batch["clip_mean"].to(self.device, non_blocking=True)
             std = batch["clip_std"].to(self.device, non_blocking=True)
             waveforms = normalize_waveforms(waveforms, mean, std)
-        return {"input_values": waveforms, "mask_time_indices": self.mask(waveforms, generator)}
+        return inputs | {"input_values": waveforms, "mask_time_indices": self.mask(waveforms, generator)}
+
+    def targets(self, batch: dict[str, Any], waveforms: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What the model is to predict of raw waveforms (B, N) on the device, where the model does not make it."""
+        return {}
 
     def mask(self, waveforms: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Bool (B * masks per clip, T) on the device."""
         clips, samples = waveforms.shape
         frames = int(self.model._get_feat_extract_output_lengths(samples))
-        arguments = self.arguments
+        masking = self.masking
         mask = span_mask(
-            clips * arguments.masks_per_clip,
+            clips * masking.masks_per_clip,
             frames,
-            arguments.mask_probability,
-            arguments.mask_span,
-            arguments.min_mask_spans,
+            masking.mask_probability,
+            masking.mask_span,
+            masking.min_mask_spans,
             generator,
-            equal_counts=arguments.equal_mask_counts,
+            equal_counts=masking.equal_mask_counts,
         )
         return mask.to(self.device, non_blocking=True)
 
@@ -92,9 +98,13 @@ class _MaskedPrediction:
 class Music2VecObjective(_MaskedPrediction):
     """Regression of the teacher's features at masked frames."""
 
+    def __init__(self, model, masking, normalize, device, ema_steps_per_update: int = 1):
+        super().__init__(model, masking, normalize, device)
+        self.ema_steps_per_update = ema_steps_per_update
+
     def before_forward(self, update: int) -> None:
         """Move the teacher; several times for the reference's behaviour under accumulation."""
-        for _ in range(self.arguments.ema_steps_per_update):
+        for _ in range(self.ema_steps_per_update):
             self.model.update_teacher(update)
 
     def metrics(self, outputs: Any) -> WeightedMetrics:
@@ -107,26 +117,24 @@ class Music2VecObjective(_MaskedPrediction):
 
 
 class MusicHubertObjective(_MaskedPrediction):
-    """Naming the cluster of masked frames; labels come from the raw waveform, on the device."""
+    """Prediction of the cluster of each masked frame; labels come from the raw waveform, on the device."""
 
-    def __init__(self, model, arguments, normalize, device, labeller):
-        super().__init__(model, arguments, normalize, device)
+    def __init__(self, model, masking, normalize, device, labeller: Labeller):
+        super().__init__(model, masking, normalize, device)
         self.labeller = labeller.to(device)
         self.reset_label_counts()
 
-    def prepare(self, batch: dict[str, Any], generator: torch.Generator) -> dict[str, torch.Tensor]:
-        inputs = super().prepare(batch, generator)
-        waveforms = batch["waveform"].to(self.device, non_blocking=True)
-        inputs["labels"] = self.labeller.label_batch(batch, waveforms)  # (B, C, T)
+    def targets(self, batch: dict[str, Any], waveforms: torch.Tensor) -> dict[str, torch.Tensor]:
+        targets = {"labels": self.labeller.label_batch(batch, waveforms)}  # (B, C, T)
         auxiliary_targets = self.labeller.auxiliary_targets(waveforms)
         if auxiliary_targets is not None:
-            inputs["auxiliary_targets"] = auxiliary_targets  # (B, T, bins)
-        for counts, labels in zip(self._label_counts, inputs["labels"].unbind(1), strict=True):
+            targets["auxiliary_targets"] = auxiliary_targets  # (B, T, bins)
+        for counts, labels in zip(self._label_counts, targets["labels"].unbind(1), strict=True):
             counts += torch.bincount(labels.flatten(), minlength=len(counts))
-        return inputs
+        return targets
 
     def forward_options(self, is_logged: bool) -> dict[str, Any]:
-        """Unmasked frames are named only for the row: their logits would cost a share of every update."""
+        """Count unmasked frames for the row only: their logits would cost a share of every update."""
         return {"count_unmasked": is_logged}
 
     def metrics(self, outputs: Any) -> WeightedMetrics:
