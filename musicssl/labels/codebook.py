@@ -1,4 +1,4 @@
-"""A codebook: k-means centroids, the feature they were fitted on, and how to use and keep them.
+"""A codebook: k-means centroids and the feature they were fitted on; fitting, labelling, saving and loading.
 
 Shapes: n frames, d feature values, K clusters.
 """
@@ -24,7 +24,7 @@ TENSORS, METADATA = "codebook.safetensors", "codebook.json"
 
 @dataclass(frozen=True)
 class Codebook:
-    """Centroids (K, d) float32 of frames that are first standardised and brought to unit length, where it says so.
+    """Centroids (K, d) float32; frames are first standardized (with `mean`) or scaled to unit length (if `spherical`).
 
     `metadata` records the feature recipe and its fingerprint, the frames used, the objective (mean squared distance
     of a frame to its centroid, in the space of the centroids), the usage perplexity and the k-means settings.
@@ -75,7 +75,7 @@ class Codebook:
         return torch.from_numpy(nearest) if isinstance(frames, torch.Tensor) else nearest
 
     def transform(self, frames: np.ndarray) -> np.ndarray:
-        """Frames in the space of the centroids: standardised, brought to unit length; (n, d) float32."""
+        """Frames in the space of the centroids, (n, d) float32: standardized or scaled as in the fit."""
         frames = np.ascontiguousarray(frames, np.float32)
         if self.mean is not None:
             frames = (frames - self.mean) / self.scale
@@ -95,7 +95,7 @@ class Codebook:
         if self.spherical:
             frames = torch.nn.functional.normalize(frames, dim=-1)
         centroids = self._on(frames.device, "centroids")
-        # |x|^2 is the same for every centroid, so the nearest maximises x.c - |c|^2 / 2. Never in half precision.
+        # |x|^2 is the same for every centroid, so the nearest maximizes x.c - |c|^2 / 2. Never in half precision.
         with torch.autocast(frames.device.type, enabled=False):
             return torch.addmm(centroids.square().sum(1).mul(-0.5), frames, centroids.T).argmax(dim=1)
 
@@ -119,12 +119,12 @@ class Codebook:
         """Read what `save` wrote.
 
         Raises:
-            LabelError: a missing file, another format version, or centroids that are not those the metadata names.
+            LabelError: a missing file, another format version, or centroids that do not belong to the metadata.
         """
         directory = Path(directory)
         for name in (TENSORS, METADATA):
             if not (directory / name).is_file():
-                raise LabelError(f"{directory} is no codebook: it has no {name}")
+                raise LabelError(f"{directory} is no codebook: it has no {name}; give the folder of a fitted codebook")
         metadata = read_json(directory / METADATA)
         if metadata.pop("format_version", None) != FORMAT_VERSION:
             raise LabelError(f"{directory / METADATA}: format_version is not {FORMAT_VERSION}: fit the codebook again")
@@ -165,7 +165,7 @@ def fit_codebook(
         raise LabelError(f"frames must be (n, d), got shape {frames.shape}")
     if not 1 <= num_clusters <= len(frames):
         raise LabelError(
-            f"{num_clusters} clusters asked of {len(frames)} frames: give more audio or ask for fewer clusters"
+            f"{num_clusters} clusters asked of {len(frames)} frames: give more audio or fewer clusters"
         )
     # Block by block: a mask of all the frames would be a quarter of their size again.
     for start in range(0, len(frames), 65536):

@@ -14,8 +14,8 @@ from transformers import AutoFeatureExtractor, AutoModel
 from musichubert.errors import LabelError
 
 OVERLAP_SECONDS = 2.0  # context kept on both sides of a window of a long track
-# The encoder is fp32, for which a GPU's flash attention and cuDNN have no kernel: the one that a run chose for its own
-# model may fail here. Flash attention is what a CPU uses.
+# The encoder is fp32, for which a GPU's flash attention and cuDNN have no kernel: the kernel that a run chose for its
+# own model may fail here. A CPU uses flash attention.
 _KERNELS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 
@@ -32,7 +32,7 @@ class LayerFeatures:
     def __init__(self, model: torch.nn.Module, layer: int, normalize: bool, checkpoint: str, fingerprint: str):
         depth = model.config.num_hidden_layers
         if not 1 <= layer <= depth:
-            raise LabelError(f"layer {layer} asked of {checkpoint}, which has layers 1 to {depth}")
+            raise LabelError(f"{checkpoint} has no layer {layer}: it has layers 1 to {depth}; choose one of these")
         # A pre-norm encoder ends with a norm that must not touch the layer taken, so one more layer stays.
         keep = layer + 1 if getattr(model.config, "do_stable_layer_norm", False) else layer
         model.encoder.layers = model.encoder.layers[:keep]

@@ -37,7 +37,7 @@ def plot_features(waveform: np.ndarray, recipes: list[FeatureRecipe], features: 
 
 
 def shown_values(recipe: FeatureRecipe, frames: np.ndarray) -> np.ndarray:
-    """What a picture shows of a feature: MFCCs per coefficient standardised, constant-Q magnitudes in decibels."""
+    """What a picture shows of a feature: MFCCs standardized per coefficient, constant-Q magnitudes in decibels."""
     if recipe.name.startswith("mfcc"):
         return (frames - frames.mean(0)) / (frames.std(0) + 1e-6)
     if recipe.name.startswith("cqt"):
@@ -74,7 +74,7 @@ def plot_usage(quality: dict[str, dict], path: Path) -> None:
 
 
 def plot_agreement(rows: list[dict], path: Path) -> None:
-    """Share of each truth's entropy that each codebook's labels tell; one group of bars per truth."""
+    """Mutual information of each codebook's labels with each truth, as a share of the truth's entropy."""
     pyplot = load_pyplot()
     truths = list(dict.fromkeys(row["truth"] for row in rows))
     names = list(dict.fromkeys(row["codebook"] for row in rows))

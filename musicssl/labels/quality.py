@@ -1,5 +1,5 @@
-"""How good are labels, without transcripts: how many clusters are used, how long labels last, and, where frames
-carry a truth (pitch, chord, beat), how much the labels tell of it.
+"""The quality of labels: how many clusters are used, how long labels last, and, where frames have a true class (pitch,
+chord, beat), how much information the labels carry about it.
 
 Shapes: F frames of a clip, n frames of all clips, K clusters.
 """
@@ -28,11 +28,11 @@ def usage(sequences: Sequence[np.ndarray], num_clusters: int) -> dict[str, float
 
 
 def agreement(labels: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """How much frame labels (n,) tell of the truth (n,), integers both.
+    """How much information frame labels (n,) carry about the truth (n,); both are integers.
 
     Returns:
         mutual_information (nats), normalised_mutual_information (its share of the truth's entropy),
-        class_purity (share of frames that the commonest class of their cluster has right, HuBERT's phone purity) and
+        class_purity (share of frames whose class is the most common one of their cluster, HuBERT's phone purity) and
         cluster_purity (the same with labels and truth exchanged).
     """
     table = np.zeros((labels.max() + 1, truth.max() + 1))

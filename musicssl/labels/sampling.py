@@ -2,8 +2,8 @@
 
 Shapes: n frames, d feature values.
 
-The sample is the frames with the smallest random keys, and a frame's key is a pure function of (seed, clip, place):
-so it is uniform over all frames, and the same for any number of processes and any order of the clips.
+Every frame has a random key that is a pure function of (seed, clip, place); the sample is the frames with the smallest
+keys. So it is uniform over all frames, and the same for any number of processes and any order of the clips.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Labels on disk: written once for every clip, read back for any crop.
+"""Labels on disk: written once for every clip, read for any crop.
 
 Shapes: B clips, T encoder frames, C codebooks.
 
@@ -46,7 +46,7 @@ def write_labels(
     when all is written.
 
     Raises:
-        UserError: labels there that came from other codebooks, or more clusters than int16 can name.
+        UserError: the labels there came from other codebooks, or there are more clusters than int16 can hold.
     """
     if max(labeller.num_clusters) > np.iinfo(np.int16).max:
         raise UserError(f"--store_labels keeps int16 labels: --num_clusters {max(labeller.num_clusters)} is too many")
@@ -81,12 +81,12 @@ def write_labels(
 def _repeated(directory: Path, clip_id: str) -> UserError:
     return UserError(
         f"--store_labels: {directory} cannot hold two clips of --train_data that are called {clip_id}; rename one, or "
-        "leave the flag out"
+        "leave out the flag"
     )
 
 
 class _Shard:
-    """The next free file of this process, written aside and renamed when it is closed."""
+    """The next free file of this process, renamed to its place when it is closed."""
 
     def __init__(self, directory: Path, rank: int, hashes: list[str]):
         self.directory, self.rank = directory, rank

@@ -137,7 +137,7 @@ def _model_state(source: Path) -> dict[str, torch.Tensor]:
 
 
 def _fit_front_end(model: PreTrainedModel, config: PretrainConfig, audio: Sequence[Source]) -> None:
-    """On crops of their own; every process takes the same, so all start from the same weights."""
+    """Fit the front end to some crops; every process takes the same, so all start from the same weights."""
     clips = max(1, round(DATA_DEPENDENT_INIT_SECONDS / config.data.crop_seconds))
     batch = next(iter(CropLoader(audio, _stream_settings(config), clips)))
     waveforms = batch["waveform"]
@@ -147,7 +147,7 @@ def _fit_front_end(model: PreTrainedModel, config: PretrainConfig, audio: Sequen
 
 
 def _begin_directory(config: PretrainConfig, output_dir: Path, source: Path | None) -> None:
-    """Clear what an interrupted run left half-written, and write the recipe; by the main process."""
+    """Delete what an interrupted run left incomplete, and write the recipe; by the main process."""
     checkpoint.remove_partial(output_dir)
     if source and (branch := checkpoint.set_aside_newer(output_dir, source)):
         print(f"continuing from {source.name}: the checkpoints after it are now in {branch}")

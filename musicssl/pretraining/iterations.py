@@ -2,14 +2,14 @@
 
     runs/NAME/
       config.json  model.safetensors  preprocessor_config.json    the newest iteration's,
-      codebook/  environment.json  iteration_recipe.yaml          with what a model card and a push take along
+      codebook/  environment.json  iteration_recipe.yaml          with what a model card and a push need
       metrics.jsonl
       recipe.yaml                                                 the whole recipe, `iterations` included
       iteration-1/  iteration-2/ ...                              one run each, codebook and labels included
       label_quality.json  label_quality.png                       of every codebook, iteration by iteration
 
-Every arrow can be interrupted: the next call of the same command finds finished samples, codebooks, label shards and
-checkpoints, and goes on from there.
+Every step can be interrupted: the same command finds the finished samples, codebooks, label shards and checkpoints,
+and continues from there.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ from musicssl.pretraining.files.checkpoint import make_run_directory
 from musicssl.pretraining.model.building import setting_of
 from musicssl.pretraining.run import AfterCheckpoint, TrainingResult, train
 
-# What the whole run's folder takes from the newest iteration's, and its name there; the model last.
+# The files that the folder of the whole run takes from the newest iteration, and their names there; the model last.
 PUBLISHED = {
     "codebook": "codebook", "environment.json": "environment.json", "metrics.jsonl": "metrics.jsonl",
     "recipe.yaml": "iteration_recipe.yaml", "preprocessor_config.json": "preprocessor_config.json",
@@ -46,7 +46,7 @@ def train_iterations(
         after_checkpoint: as `train` takes it; it receives the directory of the iteration's run.
 
     Raises:
-        UserError: an iteration that cannot run; all are checked before the first begins.
+        UserError: an iteration cannot run; all are checked before the first begins.
     """
     if not config.labels.iterations:
         return train(config, accelerator, after_checkpoint)

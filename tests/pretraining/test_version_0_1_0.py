@@ -78,7 +78,8 @@ def test_its_codebooks_are_taken_and_those_of_other_settings_are_not(old_run):
 
 
 def test_a_changed_setting_is_refused_as_before(old_run):
-    with pytest.raises(UserError, match="--kmeans_standardize was True, is False; --learning_rate was 0.001, is 0.002"):
+    differences = "--kmeans_standardize was True, is False; --learning_rate was 0.001, is 0.002"
+    with pytest.raises(UserError, match=differences):
         run([*old_run, "--no-tf32", "--tf32", "true", "--learning_rate", "2e-3", "--kmeans-standardize", "no"])
 
 

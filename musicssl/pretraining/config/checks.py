@@ -28,6 +28,8 @@ def _check_model(config: PretrainConfig) -> None:
     model = config.model
     if model.model is None:
         raise UserError("--model is missing: give --config NAME for a recipe, or --model music2vec or musichubert")
+    if model.data_dependent_init and model.model == "music2vec":
+        raise UserError("--data_dependent_init is for musicHuBERT only: leave it out with --model music2vec")
     if model.data_dependent_init and model.init_from:
         raise UserError("--data_dependent_init would overwrite weights of --init_from: leave one of them out")
     if model.compile and model.gradient_checkpointing and model.attention == "flash_attention_2":

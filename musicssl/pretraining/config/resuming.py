@@ -14,7 +14,7 @@ MUST_STAY = tuple(name for name, (_, own) in FLAGS.items() if not own.metadata.g
 
 
 def continue_run(config: PretrainConfig, world_size: int, source: Path) -> PretrainConfig:
-    """The configuration with which the run of checkpoint `source` goes on: the one given, with its micro-batch.
+    """The configuration with which the run of checkpoint `source` continues: as given, with the run's micro-batch.
 
     Raises:
         UserError: the configuration or the number of processes belongs to another run.

@@ -1,4 +1,4 @@
-"""Checkpoints: written aside and renamed, so that one that exists is whole.
+"""Checkpoints. Each is written under another name and then renamed, so a checkpoint that exists is complete.
 
     runs/NAME/
       config.json  model.safetensors  preprocessor_config.json  recipe.yaml    the newest checkpoint's, hard-linked
@@ -72,7 +72,7 @@ def find_checkpoint(output_dir: Path, resume: str) -> Path | None:
         if existing:
             raise UserError(
                 f"--resume none, but {output_dir} holds a run up to {existing[-1].name}: "
-                "choose another --output_dir, or --resume auto to go on"
+                "choose another --output_dir, or --resume auto to continue it"
             )
         return None
     chosen = Path(resume)
@@ -98,19 +98,19 @@ def process_file(checkpoint: Path, rank: int) -> Path:
 
 
 class CheckpointWriter:
-    """Writes one checkpoint aside, in steps that several processes may share, and publishes it at the end."""
+    """Writes one checkpoint under another name, in steps that processes may share, and renames it at the end."""
 
     def __init__(self, output_dir: Path, update: int):
         self.final = checkpoint_path(output_dir, update)
         self.aside = partial_path(self.final)
 
     def begin(self) -> None:
-        """By the main process, before any other writes."""
+        """Make the folder; by the main process, before any other process writes."""
         remove(self.aside)
         self.aside.mkdir(parents=True)
 
     def publish(self) -> None:
-        """By the main process, after all have written: rename, then make the run's root point to the newest."""
+        """Rename the folder and link its files into the run's folder; by the main process, after all have written."""
         for path in self.aside.iterdir():
             _flush_to_disk(path)
         remove(self.final)
@@ -123,18 +123,18 @@ class CheckpointWriter:
 
 
 def remove_partial(output_dir: Path) -> None:
-    """Clear what a killed process left half-written."""
+    """Delete what a killed process left incomplete."""
     for path in output_dir.glob(".checkpoint-*.partial"):
         shutil.rmtree(path, ignore_errors=True)
 
 
 def set_aside_newer(output_dir: Path, source: Path) -> Path | None:
-    """Move the checkpoints after `source`, of the same run, out of the way: it goes on from `source` on a new branch.
+    """Move the checkpoints after `source` of the same run into a folder: the run continues from `source`.
 
-    Left where they are they would count as the newest, be kept in the place of the new ones and be resumed.
+    Otherwise they would count as the newest, and be kept and resumed instead of the new ones.
 
     Returns:
-        The folder that holds them now, or None when there are none.
+        The folder that now holds them, or None when there are none.
     """
     if source.resolve().parent != output_dir.resolve():
         return None

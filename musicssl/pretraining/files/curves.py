@@ -23,7 +23,7 @@ PANELS = (
 
 
 def plot_training(metrics_file: Path, picture: Path, title: str) -> None:
-    """Draw the curves of a run; without matplotlib, say so and go on."""
+    """Draw the curves of a run; without matplotlib, print that there is no picture."""
     try:
         pyplot = load_pyplot()
     except UserError as error:

@@ -35,7 +35,7 @@ def build_model_config(model: ModelConfig, num_clusters: Sequence[int] = ()) -> 
     """The model's configuration: --model_config, then the architecture of --init_from.
 
     Args:
-        num_clusters: of musicHuBERT's codebooks; 500 where there are none yet.
+        num_clusters: the number of clusters of each of musicHuBERT's codebooks; 500 when none is given.
 
     Raises:
         UserError: an unknown setting, a value the model refuses, or one that contradicts --init_from.
@@ -97,7 +97,7 @@ def build_model(
 
 
 def build_feature_extractor(model: ModelConfig, sampling_rate: int) -> Wav2Vec2FeatureExtractor:
-    """What tells users of the checkpoint how training prepared its waveforms."""
+    """The feature extractor of the checkpoint: it prepares waveforms as training did."""
     extractor_class = Music2VecFeatureExtractor if model.model == "music2vec" else Wav2Vec2FeatureExtractor
     return extractor_class(
         feature_size=1,

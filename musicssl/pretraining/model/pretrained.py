@@ -94,15 +94,15 @@ def load_initial_weights(
         )
     loaded = sorted(model.state_dict().keys() - set(absent))
     report_line(
-        f"--init_from {source}: weights of {_parts(loaded)} from the checkpoint; random weights: {_parts(absent)}"
+        f"--init_from {source}: tensors from the checkpoint: {_count(loaded)}; with random weights: {_count(absent)}"
     )
     return model
 
 
-def _parts(keys: list[str]) -> str:
-    """'hubert (211 tensors), heads (2 tensors)' for the names of weights."""
+def _count(keys: list[str]) -> str:
+    """'hubert 211, heads 2' for the names of weights."""
     counts = Counter(key.split(".")[0] for key in keys)
-    return ", ".join(f"{part} ({count} tensors)" for part, count in counts.items()) or "none"
+    return ", ".join(f"{part} {count}" for part, count in counts.items()) or "none"
 
 
 @contextmanager

@@ -35,7 +35,7 @@ def crop_cost(
 ) -> UpdateCost:
     """Cost of one crop through the encoder: forward, and a training step of it.
 
-    A backward pass is twice the forward pass, less the gradient of the waveform that nobody needs; music2vec adds
+    A backward pass costs twice the forward pass, less the gradient of the waveform, which nobody needs; music2vec adds
     the teacher's transformer. Heads and decoders are left out (below 0.3% in the reference's models).
 
     Args:
@@ -100,11 +100,11 @@ def estimate_memory_bytes(
 
 
 def measure_peak_flops(device: torch.device, dtype: torch.dtype, repeats: int = 10) -> float:
-    """Operations per second of a large matrix product on `device`: what the utilisation is a share of."""
+    """Operations per second of a large matrix product on `device`: the base of the utilization."""
     size = 8192 if device.type == "cuda" else 1536
     a = torch.randn(size, size, device=device, dtype=dtype)
     b = torch.randn(size, size, device=device, dtype=dtype)
-    product = torch.empty_like(a)  # a new one each time would be timed too
+    product = torch.empty_like(a)  # allocating it each time would be timed too
     seconds = min(_time_product(a, b, product) for _ in range(repeats))
     return 2 * size**3 / seconds
 

@@ -1,4 +1,4 @@
-"""--dry_run: what recipes cost, before anything is read or trained."""
+"""--dry_run: print what recipes cost, before any audio is read or a model trained."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ ASSUMED_UTILIZATION = 0.4
 
 @dataclass(frozen=True)
 class Plan:
-    """One training run, on paper."""
+    """The size and the cost of one training run."""
 
     name: str
     parameters: dict[str, int]

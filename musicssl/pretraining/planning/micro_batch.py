@@ -12,7 +12,7 @@ from musicssl.pretraining.planning.geometry import BatchGeometry, derive_geometr
 
 # Without an accelerator's hard limit, stay well below what a laptop has.
 CPU_MEMORY_BYTES = 4e9
-# Of the clips that just fit, use so many: fragmentation and other crops' labels need room too.
+# Share of the clips that just fit to use: fragmentation and the labels of other crops need room too.
 SAFE_SHARE = 0.9
 
 
@@ -24,7 +24,7 @@ def choose_geometry(config: PretrainConfig, accelerator: Accelerator, model: Pre
         wanted = max(1, round(wanted_clips_per_update(optimisation, crop_seconds) / accelerator.num_processes))
         search = _largest_on_gpu if accelerator.device.type == "cuda" else largest_by_estimate
         found = torch.tensor(search(config, accelerator, model, wanted), device=accelerator.device)
-        # The tightest device decides for all.
+        # The device with the least memory decides for all.
         largest = int(accelerator.gather(found.reshape(1)).min())
     return derive_geometry(optimisation, crop_seconds, accelerator.num_processes, largest)
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from musicssl.errors import UserError
 from musicssl.pretraining.config.settings import HealthConfig
 
-# The loss is smoothed over about so many updates before it is compared with its best.
+# The loss is smoothed over about this many updates before it is compared with its best.
 SMOOTHING_UPDATES = 100
 
 
 class UnhealthyRun(UserError):
-    """Training has stopped by itself; the message says why and what to try."""
+    """A guard stopped training; the message says why and what to try."""
 
 
 @dataclass
@@ -29,7 +29,7 @@ class HealthState:
 
 
 class HealthMonitor:
-    """Looks at every update's numbers; `last_checkpoint` is what its messages recommend to go back to."""
+    """Checks the numbers of every update; its messages recommend `last_checkpoint` to return to."""
 
     def __init__(self, limits: HealthConfig, state: dict | None = None):
         self.limits = limits

@@ -129,7 +129,7 @@ def _checkpoint(run: TrainingRun, validation_loss: float | None) -> None:
 
 
 def _timed(run: TrainingRun, stopwatch: Stopwatch) -> Iterator[dict[str, Any]]:
-    """The stream's batches, with the time spent waiting for them added up."""
+    """The batches of the stream; the stopwatch adds up the time spent waiting for them."""
     stream = iter(run.loader)
     while True:
         start = time.perf_counter()

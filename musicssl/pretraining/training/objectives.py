@@ -1,4 +1,4 @@
-"""What the loop knows of a model: how a micro-batch becomes inputs, what to do before an update, what to report.
+"""What the loop knows of a model: how to prepare a micro-batch, what to do before an update, what to report.
 
 Shapes: B clips, N samples of a crop, T frames, C codebooks, K clusters.
 """
@@ -21,13 +21,13 @@ WeightedMetrics = dict[str, tuple[torch.Tensor, torch.Tensor]]
 
 class Objective(Protocol):
     def prepare(self, batch: dict[str, Any], generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """A batch of the stream as the model's inputs: normalised, masked, labelled, on the device."""
+        """A batch of the stream as the model's inputs: normalized, masked, labelled, on the device."""
 
     def before_forward(self, update: int) -> None:
         """Called once before the first micro-batch of an update."""
 
     def forward_options(self, is_logged: bool) -> dict[str, Any]:
-        """What else the model is told in an update; `is_logged` says whether a row is written after it."""
+        """Further inputs of the model in an update; `is_logged` says whether a row is written after it."""
 
     def metrics(self, outputs: Any) -> WeightedMetrics:
         """Metric name -> (weighted sum, weight), 0-d tensors; the first entry is the loss over masked frames."""
@@ -103,7 +103,7 @@ class Music2VecObjective(_MaskedPrediction):
         self.ema_steps_per_update = ema_steps_per_update
 
     def before_forward(self, update: int) -> None:
-        """Move the teacher; several times for the reference's behaviour under accumulation."""
+        """Move the teacher; several times to copy the reference under accumulation."""
         for _ in range(self.ema_steps_per_update):
             self.model.update_teacher(update)
 
@@ -171,7 +171,7 @@ class MusicHubertObjective(_MaskedPrediction):
 def normalize_waveforms(waveforms: torch.Tensor, clip_mean: torch.Tensor, clip_std: torch.Tensor) -> torch.Tensor:
     """Zero mean and unit variance, by the whole clip's statistics where they are known (not NaN), else the crop's.
 
-    The reference normalises the whole file before it crops, with layer_norm's epsilon of 1e-5 in the variance.
+    The reference normalizes the whole file before it crops, with layer_norm's epsilon of 1e-5 in the variance.
 
     Args:
         waveforms: (B, N); clip_mean, clip_std: (B,).

@@ -48,7 +48,7 @@ def save_checkpoint(run: TrainingRun, validation_loss: float | None) -> Path:
         own = {"stream": run.loader.state_dict(), "label_counts": run.objective.label_counts()}
         checkpoint.save_tensors(checkpoint.process_file(writer.aside, accelerator.process_index), own)
 
-    # Each step must have worked on every process before the next begins.
+    # Each step must have worked on every process before the next one begins.
     if accelerator.is_main_process:
         steps = [writer.begin, write_shared, write_own, writer.publish]
     else:
@@ -61,14 +61,14 @@ def save_checkpoint(run: TrainingRun, validation_loss: float | None) -> Path:
             last = run.health.last_checkpoint or "none"
             raise UserError(
                 f"{problem or f'another process cannot write {run.output_dir}'}; the last good checkpoint is {last}. "
-                "Make room (lower --keep_checkpoints?) and start the same command again: it goes on from there"
+                "Make room (lower --keep_checkpoints?) and start the same command again: it continues from there"
             )
     run.best_checkpoint, run.best_loss = best
     return writer.final
 
 
 def restore(run: TrainingRun, source: Path) -> None:
-    """Put a checkpoint's optimiser, metrics, health and place in the stream into a run built for it.
+    """Load a checkpoint's optimizer, metrics, health and place in the stream into a run built for it.
 
     The model's weights are loaded before the accelerator wraps it (see `run`).
 

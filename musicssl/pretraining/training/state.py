@@ -1,4 +1,4 @@
-"""What a run consists of: handed from the function that builds it to the loop and to what saves and restores it."""
+"""What a run consists of: made by `assembly.build_run`, used by the loop and by what saves and restores it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""One optimiser update: micro-batches forward and back, exact global normalization, clipping, step.
+"""One optimizer update: micro-batches forward and back, exact global normalization, clipping, step.
 
 The gradient of an update is d(sum of losses) / d(parameters) over all micro-batches and processes, divided by the
 number of masked frames over all of them: how a batch is spread makes no difference beyond rounding.
@@ -64,8 +64,8 @@ def _normalize_and_clip(model: torch.nn.Module, scale: float, max_norm: float) -
     """Multiply all gradients by `scale` and clip them, in one pass; returns the norm before clipping."""
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     for parameter in trainable:
-        # A layer that LayerDrop left out of the whole update has a gradient of zero, as in the reference: its
-        # momentum goes on. Left as None, it would depend on how the layers fell on the processes.
+        # A layer that LayerDrop left out of the whole update has a gradient of zero, as in the reference, so that its
+        # momentum keeps acting. With None it would depend on which process dropped which layers.
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
     gradients = [parameter.grad for parameter in trainable]

@@ -55,13 +55,16 @@ def initialised(model, source, *flags):
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_published_encoder_fills_ours(name, tmp_path, project_root, monkeypatch):
+def test_published_encoder_fills_ours(name, tmp_path, project_root, monkeypatch, capsys):
     monkeypatch.chdir(project_root)
     model_name, config_class, model_class, settings, published_only = PUBLISHED[name]
     state = make_stand_in(tmp_path, config_class, model_class, settings, published_only)
     model = initialised(model_name, tmp_path)
     loaded = model.base_model.state_dict()
     assert loaded.keys() == state.keys()
+    printed = capsys.readouterr().out
+    assert f"--init_from {tmp_path}: tensors from the checkpoint: {model.base_model_prefix} {len(state)};" in printed
+    assert f"; with random weights: {'final_proj 2, teacher ' if model_name == 'music2vec' else 'heads '}" in printed
     for key, tensor in state.items():
         assert torch.equal(loaded[key], tensor), key
     assert model.config.model_type == model_name and model.config.layerdrop == 0.05

@@ -47,3 +47,5 @@ def test_it_needs_layer_norms_and_fresh_weights():
         build_model_config(parse_arguments(command)[0].model)
     with pytest.raises(UserError, match="--init_from"):
         parse_arguments([*command, "--init_from", "facebook/hubert-base-ls960"])
+    with pytest.raises(UserError, match="--data_dependent_init is for musicHuBERT only"):
+        parse_arguments([*command, "--model", "music2vec"])
