@@ -12,10 +12,12 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 from transformers import AutoFeatureExtractor, AutoModel, AutoModelForPreTraining
 
+from musicssl.audio import sources
 from musicssl.errors import UserError
 from musicssl.pretraining.files import checkpoint
 from musicssl.pretraining.files.checkpoint import list_checkpoints
 from musicssl.pretraining.files.metrics import read_metrics
+from musicssl.pretraining.model import building
 from musicssl.pretraining.model.device import build_accelerator
 from musicssl.pretraining.run import train
 from musicssl.pretraining.training.health import UnhealthyRun
@@ -96,6 +98,21 @@ def test_bf16_keeps_weights_and_teacher_in_fp32(model, small_run, tmp_path):
     tensors = load_file(tmp_path / "model.safetensors").values()
     assert all(tensor.dtype == torch.float32 and tensor.isfinite().all() for tensor in tensors)
     assert 0 < read_metrics(tmp_path / "metrics.jsonl")[0]["loss/masked"] < 20
+
+
+def test_audio_is_opened_once_and_the_model_configured_once(small_run, tmp_path, monkeypatch):
+    """Also where labels are fitted, measured and stored."""
+    calls = []
+
+    def count(module, name):
+        real = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *args, **options: calls.append(name) or real(*args, **options))
+
+    count(sources, "_open_table")
+    count(building, "build_model_config")
+    config = small_run("musichubert", tmp_path, "--store_labels", "true")
+    assert run(config).finished
+    assert sorted(calls) == ["_open_table", "build_model_config"]
 
 
 def test_old_checkpoints_go_and_the_best_stays(small_run, tones, tmp_path):
