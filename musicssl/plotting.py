@@ -1,6 +1,9 @@
 """One style for every picture of the project, drawn without a display."""
 
+from pathlib import Path
+
 from musicssl.errors import UserError
+from musicssl.files import whole_file
 
 STYLE = {
     "figure.dpi": 150,
@@ -31,3 +34,10 @@ def load_pyplot():
 
     pyplot.rcParams.update(STYLE)
     return pyplot
+
+
+def save_figure(figure, path: Path) -> None:
+    """Write a figure whole, in the format that the suffix of `path` names, and close it."""
+    with whole_file(path) as partial:
+        figure.savefig(partial, format=path.suffix[1:])
+    load_pyplot().close(figure)

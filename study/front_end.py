@@ -17,7 +17,6 @@ from musicssl.audio.crops import StreamSettings
 from musicssl.audio.loader import CropLoader
 from musicssl.audio.sources import parse_sources
 from musicssl.files import read_json, write_json
-from musicssl.pretraining.config.recipes import parse_mapping
 from musicssl.probing.encoders.huggingface import HuggingFaceEncoder, load_encoder
 from study.measurements import Study
 from study.plan import Trial
@@ -48,8 +47,8 @@ def measure_front_ends(trials: Sequence[Trial], train_data: Sequence[str]) -> No
     """
     wanted = [
         trial for trial in trials
-        if trial.arguments is not None
-        and not parse_mapping(trial.arguments.model_config).get("front_end_features")
+        if trial.config is not None
+        and not trial.config.model.model_config.get("front_end_features")
         and (trial.folder / "probe" / "results.json").is_file()
         and _measured(trial.folder) is None
     ]  # fmt: skip

@@ -38,8 +38,8 @@ def write_index(trials: Sequence[Trial], tasks: Tasks, settings: Mapping[str, ob
             "arm": trial.arm,
             "seed": trial.seed,
             "folder": trial.folder.name,
-            "updates": trial.arguments.max_updates if trial.trains else 0,
-            "audio_seconds_per_update": trial.arguments.audio_seconds_per_update if trial.trains else 0,
+            "updates": trial.config.optimisation.max_updates if trial.trains else 0,
+            "audio_seconds_per_update": trial.config.optimisation.audio_seconds_per_update if trial.trains else 0,
         }
         for trial in trials
     }

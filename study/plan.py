@@ -1,21 +1,17 @@
 """What the study trains and probes, and how many updates each run gets within a budget of minutes."""
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from musicssl.audio.walk import is_audio, visible_files
 from musicssl.errors import UserError
-from musicssl.pretraining.config.arguments import Arguments
 from musicssl.pretraining.config.checks import validate
-from musicssl.pretraining.config.parsing import parse_arguments
-from musicssl.pretraining.config.recipes import arguments_to_recipe, parse_mapping
-from musicssl.pretraining.config.resuming import MAY_CHANGE
+from musicssl.pretraining.config.parsing import make_config
+from musicssl.pretraining.config.resuming import MUST_STAY
+from musicssl.pretraining.config.settings import FORMER_NAMES, PretrainConfig
 from musicssl.probing.encoders.handmade import HANDMADE
 from musicssl.probing.encoders.huggingface import RANDOM_PREFIX
 from musicssl.recipes import find_recipe
@@ -52,12 +48,12 @@ AUDIO_SECONDS_PER_MINUTE = 2000
 
 @dataclass(frozen=True)
 class Trial:
-    """One arm with one seed; `arguments` is None for acoustic features."""
+    """One arm with one seed; `config` is None for acoustic features."""
 
     arm: str
     seed: int
     folder: Path
-    arguments: Arguments | None = None
+    config: PretrainConfig | None = None
 
     @property
     def trains(self) -> bool:
@@ -66,7 +62,7 @@ class Trial:
     @property
     def encoder(self) -> str:
         """What the probe loads."""
-        if self.arguments is None:
+        if self.config is None:
             return self.arm
         return str(self.folder) if self.trains else f"{RANDOM_PREFIX}{self.folder}"
 
@@ -99,9 +95,9 @@ def make_plan(
                 trials += [Trial(arm, seed, output_dir / arm)] if seed == 1 else []
                 continue
             heard = [str(output_dir / OWN_MATERIAL[arm])] if arm in OWN_MATERIAL else train_data
-            arguments = scaled(dataclasses.replace(_parse(arm, heard, output_dir), seed=seed), share)
-            folder = output_dir / f"{arm.replace(':', '-')}-{fingerprint(arguments, data_identity(heard))}"
-            trials.append(Trial(arm, seed, folder, dataclasses.replace(arguments, output_dir=str(folder))))
+            config = scaled(_config(arm, heard, output_dir).with_flags(seed=seed), share)
+            folder = output_dir / f"{arm.replace(':', '-')}-{fingerprint(config, data_identity(heard))}"
+            trials.append(Trial(arm, seed, folder, config.with_flags(output_dir=str(folder))))
     return trials
 
 
@@ -125,8 +121,7 @@ def share_of_budget(
     Raises:
         UserError: the budget leaves no time to train.
     """
-    recipes = [_parse(arm, ["-"], Path("-")) for arm in arms if arm in TRAINED]
-    audio_seconds = seeds * sum(recipe.max_updates * recipe.audio_seconds_per_update for recipe in recipes)
+    audio_seconds = seeds * sum(audio_seconds_of(_config(arm, ["-"], Path("-"))) for arm in arms if arm in TRAINED)
     fixed_minutes = material_minutes + number_of_probes(arms, seeds, curves) * probe_minutes / jobs
     if budget_minutes <= fixed_minutes:
         raise UserError(
@@ -138,7 +133,7 @@ def share_of_budget(
 
 def expected_minutes(trials: Sequence[Trial], probe_minutes: float, jobs: int, curves: bool) -> float:
     """Approximate time of all trials together when nothing is done yet."""
-    heard = [t.arguments.max_updates * t.arguments.audio_seconds_per_update for t in trials if t.trains]
+    heard = [audio_seconds_of(trial.config) for trial in trials if trial.trains]
     probes = number_of_probes([trial.arm for trial in trials], 1, curves)
     return (sum(heard) / AUDIO_SECONDS_PER_MINUTE + probes * probe_minutes) / jobs
 
@@ -150,33 +145,41 @@ def number_of_probes(arms: Sequence[str], seeds: int, curves: bool) -> int:
     return acoustic + seeds * (len(arms) - acoustic + intermediate)
 
 
-def scaled(arguments: Arguments, share: float) -> Arguments:
-    """The same run with all lengths multiplied: updates, warm-up, the teacher's annealing, each iteration."""
-    settings = parse_mapping(arguments.model_config)
+def audio_seconds_of(config: PretrainConfig) -> float:
+    """Seconds of audio that a run trains on."""
+    return config.optimisation.max_updates * config.optimisation.audio_seconds_per_update
+
+
+def scaled(config: PretrainConfig, share: float) -> PretrainConfig:
+    """The same run with all its lengths multiplied: updates, warm-up, the teacher's annealing, each iteration."""
+    settings = dict(config.model.model_config)
     if "ema_anneal_end_step" in settings:
         settings["ema_anneal_end_step"] = max(1, round(share * settings["ema_anneal_end_step"]))
-    iterations = [yaml.safe_load(entry) for entry in arguments.iterations]
-    for iteration in iterations:
-        iteration["updates"] = max(CHECKPOINTS, round(share * iteration["updates"]))
-    updates = max(CHECKPOINTS, round(share * arguments.max_updates))
-    arguments = dataclasses.replace(
-        arguments,
+    iterations = [
+        entry | {"updates": max(CHECKPOINTS, round(share * entry["updates"]))} for entry in config.labels.iterations
+    ]
+    updates = max(CHECKPOINTS, round(share * config.optimisation.max_updates))
+    config = config.with_flags(
         max_updates=updates,
-        warmup_updates=round(share * arguments.warmup_updates),
-        model_config=[f"{key}={json.dumps(value)}" for key, value in settings.items()],
-        iterations=[json.dumps(iteration) for iteration in iterations],
+        warmup_updates=round(share * config.optimisation.warmup_updates),
+        model_config=settings,
+        iterations=iterations,
         checkpoint_every=-(-updates // CHECKPOINTS),
         keep_checkpoints=CHECKPOINTS,
         log_every=max(1, updates // 50),
     )
-    validate(arguments)
-    return arguments
+    validate(config)
+    return config
 
 
-def fingerprint(arguments: Arguments, data: str) -> str:
-    """Hash of everything that the weights depend on: the resolved recipe with its seed, and the audio."""
-    recipe = arguments_to_recipe(arguments)
-    facts = {key: value for key, value in recipe.items() if key not in MAY_CHANGE | {"train_data"}}
+def fingerprint(config: PretrainConfig, data: str) -> str:
+    """Hash of everything that the weights depend on: the resolved recipe with its seed, and the audio.
+
+    Flags go in by their first names, so that trials of an earlier version are found again.
+    """
+    first_names = {new: old for old, new in FORMER_NAMES.items()}
+    flags = config.flags()
+    facts = {first_names.get(name, name): flags[name] for name in MUST_STAY if name != "train_data"}
     return hashlib.sha256(json.dumps([facts, data], sort_keys=True).encode()).hexdigest()[:10]
 
 
@@ -190,6 +193,5 @@ def data_identity(train_data: Sequence[str]) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def _parse(arm: str, train_data: Sequence[str], output_dir: Path) -> Arguments:
-    flags = ["--config", str(recipe_path(arm)), "--train_data", *train_data, "--output_dir", str(output_dir)]
-    return parse_arguments(flags)[0]
+def _config(arm: str, train_data: Sequence[str], output_dir: Path) -> PretrainConfig:
+    return make_config(recipe_path(arm), train_data=train_data, output_dir=output_dir)

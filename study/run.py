@@ -184,7 +184,7 @@ def progress_table(trials: Sequence[Trial], states: dict[str, str]) -> str:
     rows = []
     for name, trial in trials_named(trials).items():
         score = average_score(trial.folder / "probe")
-        updates = str(trial.arguments.max_updates) if trial.trains else "–"
+        updates = str(trial.config.optimisation.max_updates) if trial.trains else "–"
         rows.append([name, updates, states[name], "–" if score is None else f"{100 * score:.1f}"])
     return Table(["trial", "updates", "state", "average of tasks"], rows).markdown()
 

@@ -14,8 +14,9 @@ from musicssl.errors import UserError
 from musicssl.files import copy_whole, read_json
 from musicssl.pretraining.files.checkpoint import list_checkpoints, read_state
 from musicssl.pretraining.iterations import train_iterations
-from musicssl.pretraining.model import building
+from musicssl.pretraining.model.building import build_feature_extractor, build_model_config
 from musicssl.pretraining.model.cpu_kernels import keep_freed_memory
+from musicssl.pretraining.model.device import build_accelerator
 from musicssl.probing.encoders.huggingface import load_encoder
 from musicssl.probing.probe import probe_model
 from musicssl.probing.protocol import ProbeSettings
@@ -39,10 +40,10 @@ def carry_out(trial: Trial, tasks: LoadedTasks, settings: ProbeSettings, curves:
     """
     keep_freed_memory()
     if trial.trains:
-        result = train_iterations(trial.arguments, building.build_accelerator(trial.arguments))
+        result = train_iterations(trial.config, build_accelerator(trial.config))
         if not result.finished:
             raise KeyboardInterrupt
-    elif trial.arguments is not None:
+    elif trial.config is not None:
         _write_architecture(trial)
     _probe(trial.encoder, trial.seed, trial.folder / "probe", tasks, settings)
     if trial.trains:
@@ -51,7 +52,7 @@ def carry_out(trial: Trial, tasks: LoadedTasks, settings: ProbeSettings, curves:
     if curves and trial.arm in CURVES:
         for checkpoint in list_checkpoints(trial.folder):
             update = read_state(checkpoint)["update"]
-            if update < trial.arguments.max_updates:
+            if update < trial.config.optimisation.max_updates:
                 folder = trial.folder / f"probe-{update:06d}"
                 _probe(str(checkpoint), trial.seed, folder, tasks, settings)
 
@@ -66,9 +67,9 @@ def average_score(folder: Path) -> float | None:
 
 def _write_architecture(trial: Trial) -> None:
     """Write what `random:DIR` needs to build the network: its configuration and its feature extractor."""
-    config = building.build_config(trial.arguments)
-    config.save_pretrained(trial.folder)
-    building.build_feature_extractor(trial.arguments, config).save_pretrained(trial.folder)
+    model_config = build_model_config(trial.config.model, trial.config.labels.num_clusters)
+    model_config.save_pretrained(trial.folder)
+    build_feature_extractor(trial.config.model, model_config.sampling_rate).save_pretrained(trial.folder)
 
 
 def _probe(encoder: str, seed: int, folder: Path, tasks: LoadedTasks, settings: ProbeSettings) -> None:

@@ -30,11 +30,12 @@ _FORMATS = "wav, flac, ogg, opus, mp3, aiff, au"
 
 @dataclass(frozen=True)
 class Source:
-    """One source under the name that the user gave, with its share of the mixture (None: each clip once per epoch)."""
+    """One source, with its share of the mixture (None: each clip once per epoch), and as the user wrote it."""
 
     name: str
     table: ClipTable
     weight: float | None = None
+    given: str = ""
 
     @property
     def num_clips(self) -> int:
@@ -68,7 +69,7 @@ def _parse_source(text: str) -> Source:
             weight = -1.0
         if not 0 < weight < float("inf"):
             raise UserError(f"{text}: the weight after '=' must be a positive number")
-    return Source(name, _open_table(name), weight)
+    return Source(name, _open_table(name), weight, text)
 
 
 def _open_table(name: str) -> ClipTable:

@@ -1,4 +1,4 @@
-"""Where musicHuBERT's labels come from: features of audio, k-means, codebooks, labels on the fly or stored."""
+"""The labels of musicHuBERT: features of audio, k-means, codebooks, labels computed for each crop or stored."""
 
 import importlib
 
@@ -13,7 +13,7 @@ __all__ = list(_HOMES)
 
 
 def __getattr__(name: str):
-    # Imported when asked for: `musicssl --help` must load neither torch nor faiss.
+    # Imported when used: `musicssl --help` must load neither torch nor faiss.
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

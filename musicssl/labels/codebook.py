@@ -1,10 +1,9 @@
-"""A codebook: k-means centroids, the feature they were fitted on, and how to use and keep them.
+"""A codebook: k-means centroids and the feature they were fitted on; fitting, labelling, saving and loading.
 
 Shapes: n frames, d feature values, K clusters.
 """
 
 import hashlib
-import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +14,9 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from musichubert.errors import LabelError
+from musicssl.files import read_json, whole_file, write_json
 from musicssl.labels.kmeans import fit_kmeans
+from musicssl.labels.settings import DEFAULT_KMEANS, KMeansSettings
 
 FORMAT_VERSION = 1
 TENSORS, METADATA = "codebook.safetensors", "codebook.json"
@@ -23,7 +24,7 @@ TENSORS, METADATA = "codebook.safetensors", "codebook.json"
 
 @dataclass(frozen=True)
 class Codebook:
-    """Centroids (K, d) float32 of frames that are first standardised and brought to unit length, where it says so.
+    """Centroids (K, d) float32; frames are first standardized (with `mean`) or scaled to unit length (if `spherical`).
 
     `metadata` records the feature recipe and its fingerprint, the frames used, the objective (mean squared distance
     of a frame to its centroid, in the space of the centroids), the usage perplexity and the k-means settings.
@@ -74,7 +75,7 @@ class Codebook:
         return torch.from_numpy(nearest) if isinstance(frames, torch.Tensor) else nearest
 
     def transform(self, frames: np.ndarray) -> np.ndarray:
-        """Frames in the space of the centroids: standardised, brought to unit length; (n, d) float32."""
+        """Frames in the space of the centroids, (n, d) float32: standardized or scaled as in the fit."""
         frames = np.ascontiguousarray(frames, np.float32)
         if self.mean is not None:
             frames = (frames - self.mean) / self.scale
@@ -94,7 +95,7 @@ class Codebook:
         if self.spherical:
             frames = torch.nn.functional.normalize(frames, dim=-1)
         centroids = self._on(frames.device, "centroids")
-        # |x|^2 is the same for every centroid, so the nearest maximises x.c - |c|^2 / 2. Never in half precision.
+        # |x|^2 is the same for every centroid, so the nearest maximizes x.c - |c|^2 / 2. Never in half precision.
         with torch.autocast(frames.device.type, enabled=False):
             return torch.addmm(centroids.square().sum(1).mul(-0.5), frames, centroids.T).argmax(dim=1)
 
@@ -107,26 +108,24 @@ class Codebook:
     def save(self, directory: str | Path) -> None:
         """Write codebook.safetensors and codebook.json."""
         directory = Path(directory)
-        directory.mkdir(parents=True, exist_ok=True)
         tensors = {"centroids": self.centroids, "mean": self.mean, "scale": self.scale}
-        save_file(
-            {k: np.ascontiguousarray(v, np.float32) for k, v in tensors.items() if v is not None}, directory / TENSORS
-        )
+        with whole_file(directory / TENSORS) as partial:
+            save_file({k: np.ascontiguousarray(v, np.float32) for k, v in tensors.items() if v is not None}, partial)
         described = {**self.metadata, "format_version": FORMAT_VERSION, "hash": self.hash, "spherical": self.spherical}
-        (directory / METADATA).write_text(json.dumps(described, indent=2) + "\n")
+        write_json(directory / METADATA, described)
 
     @classmethod
     def load(cls, directory: str | Path) -> "Codebook":
         """Read what `save` wrote.
 
         Raises:
-            LabelError: a missing file, another format version, or centroids that are not those the metadata names.
+            LabelError: a missing file, another format version, or centroids that do not belong to the metadata.
         """
         directory = Path(directory)
         for name in (TENSORS, METADATA):
             if not (directory / name).is_file():
-                raise LabelError(f"{directory} is no codebook: it has no {name}")
-        metadata = json.loads((directory / METADATA).read_text())
+                raise LabelError(f"{directory} is no codebook: it has no {name}; give the folder of a fitted codebook")
+        metadata = read_json(directory / METADATA)
         if metadata.pop("format_version", None) != FORMAT_VERSION:
             raise LabelError(f"{directory / METADATA}: format_version is not {FORMAT_VERSION}: fit the codebook again")
         written_hash = metadata.pop("hash")
@@ -147,24 +146,15 @@ def fit_codebook(
     frames: np.ndarray,
     num_clusters: int,
     seed: int = 0,
-    niter: int = 10,
-    nredo: int = 1,
-    init: str = "afkmc2",
-    standardise: bool = False,
-    spherical: bool = False,
+    kmeans: KMeansSettings = DEFAULT_KMEANS,
     metadata: dict | None = None,
 ) -> Codebook:
     """Cluster frames by k-means; every frame given is used, none is silently dropped.
 
     Args:
-        frames: (n, d) float32, e.g. a reservoir sample of training frames.
+        frames: (n, d) float32, e.g. a uniform sample of training frames.
         num_clusters: K.
         seed: the same frames, seed and number of threads give the same codebook.
-        niter: passes over all the frames, after breathing on a part of them.
-        nredo: whole restarts, of which the best is kept.
-        init: "afkmc2", "kmeans++" or "random".
-        standardise: bring every value to zero mean and unit variance first (the reference does not).
-        spherical: cluster directions: frames and centroids of unit length.
         metadata: what the caller knows of the frames (feature, fingerprint, rate); kept with the codebook.
 
     Raises:
@@ -175,7 +165,7 @@ def fit_codebook(
         raise LabelError(f"frames must be (n, d), got shape {frames.shape}")
     if not 1 <= num_clusters <= len(frames):
         raise LabelError(
-            f"{num_clusters} clusters asked of {len(frames)} frames: give more audio or ask for fewer clusters"
+            f"{num_clusters} clusters asked of {len(frames)} frames: give more audio or fewer clusters"
         )
     # Block by block: a mask of all the frames would be a quarter of their size again.
     for start in range(0, len(frames), 65536):
@@ -185,11 +175,11 @@ def fit_codebook(
             raise LabelError(f"frame {first} of {len(frames)} holds NaN or infinity: the audio or the model is broken")
 
     mean = scale = None
-    if standardise:
+    if kmeans.standardize:
         mean = frames.mean(axis=0)
         scale = np.maximum(frames.std(axis=0), 1e-6)
-    frames = Codebook(np.empty((0, frames.shape[1])), mean, scale, spherical).transform(frames)
-    fit = fit_kmeans(frames, num_clusters, seed=seed, niter=niter, nredo=nredo, init=init, spherical=spherical)
+    frames = Codebook(np.empty((0, frames.shape[1])), mean, scale, kmeans.spherical).transform(frames)
+    fit = fit_kmeans(frames, num_clusters, seed, kmeans)
 
     counts = np.bincount(fit.labels, minlength=num_clusters)
     metadata = {
@@ -201,14 +191,14 @@ def fit_codebook(
         "usage_perplexity": perplexity(counts),
         "unused_clusters": int((counts == 0).sum()),
         "refilled_clusters": fit.refilled_clusters,
-        "standardise": standardise,
+        "standardise": kmeans.standardize,
         "seed": seed,
-        "niter": niter,
-        "nredo": nredo,
-        "init": init,
+        "niter": kmeans.iterations,
+        "nredo": kmeans.restarts,
+        "init": kmeans.init,
         "faiss_version": faiss.__version__,
     }
-    return Codebook(fit.centroids, mean, scale, spherical, metadata)
+    return Codebook(fit.centroids, mean, scale, kmeans.spherical, metadata)
 
 
 def perplexity(counts: np.ndarray) -> float:

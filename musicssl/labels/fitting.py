@@ -10,112 +10,143 @@ Shapes: n frames, d feature values, K clusters, C codebooks.
 
 import hashlib
 import json
-import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from accelerate import Accelerator
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from musichubert.acoustic_features import feature_recipe
+from musichubert.acoustic_features import SAMPLE_RATE, feature_recipe
+from musicssl.audio.clips import iterate_clips
+from musicssl.audio.sources import Source
 from musicssl.errors import UserError
+from musicssl.files import read_json, whole_file, write_json
+from musicssl.flags import former_names
 from musicssl.labels.codebook import Codebook, fit_codebook
 from musicssl.labels.labeller import FeatureSource, Labeller, describe, source_of
 from musicssl.labels.layer_features import LayerFeatures
 from musicssl.labels.quality import label_quality
-from musicssl.labels.sampling import sample_capacity, sample_frames, training_clips
+from musicssl.labels.sampling import sample_capacity, sample_frames
+from musicssl.labels.settings import LabelConfig
 from musicssl.labels.store import StoredLabeller, write_labels
-from musicssl.pretraining.config.arguments import Arguments
 
+FORMER_NAMES = former_names(LabelConfig)
 QUALITY_SECONDS = 300.0  # audio that the quality report of a new codebook is computed on
 
 
-def prepare_labeller(arguments: Arguments, accelerator: Accelerator) -> Labeller | StoredLabeller:
-    """The labels of a run, ready for `label_batch(batch, waveforms)`: fitted, loaded, and stored if so asked.
+@dataclass(frozen=True)
+class TrainingAudio:
+    """The audio that codebooks are fitted on, and how it is read."""
 
-    Every process calls it. It picks up where an interrupted call stopped.
+    sources: Sequence[Source]
+    channel_mode: str
+    seed: int
+
+    def clips(self, rank: int = 0, world_size: int = 1) -> Iterator[tuple[str, np.ndarray]]:
+        """(clip id, waveform (N,) float32 at 16 kHz) of one process's share, each clip once."""
+        yield from iterate_clips(
+            self.sources, SAMPLE_RATE, channel_mode=self.channel_mode, rank=rank, world_size=world_size
+        )
+
+    @property
+    def names(self) -> list[str]:
+        """The sources as the user named them."""
+        return [source.given for source in self.sources]
+
+
+def prepare_labeller(
+    labels: LabelConfig, sources: Sequence[Source], seed: int, channel_mode: str, output_dir: Path,
+    accelerator: Accelerator,
+) -> Labeller:  # fmt: skip
+    """The labels of a run, ready for `label_batch(batch, waveforms)`: fitted or loaded, and stored if asked to.
+
+    Every process calls it. It continues where an interrupted call stopped.
+
+    Args:
+        sources: the training audio, opened.
+        channel_mode: how stereo becomes mono.
 
     Raises:
         UserError, LabelError: settings, codebooks or stored labels that do not belong together.
     """
-    output_dir = Path(arguments.output_dir)
-    if arguments.store_labels and arguments.channel_mode == "random":
+    if labels.store_labels and channel_mode == "random":
         raise UserError("--store_labels labels one mix of each clip: give --channel_mode mean or left with it")
-    labeller = _fit_or_load(arguments, output_dir / "codebook", accelerator)
-    if not arguments.store_labels:
+    audio = TrainingAudio(sources, channel_mode, seed)
+    labeller = _fit_or_load(labels, audio, output_dir / "codebook", accelerator)
+    if not labels.store_labels:
         return labeller
-    clips = training_clips(arguments, accelerator.process_index, accelerator.num_processes)
+    clips = audio.clips(accelerator.process_index, accelerator.num_processes)
     write_labels(labeller, clips, output_dir / "labels", accelerator)
     return StoredLabeller(labeller, output_dir / "labels")
 
 
-def label_sources(arguments: Arguments) -> list[FeatureSource]:
+def label_features(labels: LabelConfig) -> list[FeatureSource]:
     """The features named by --label_features, layers taken from --label_model."""
-    sources = []
-    for name in arguments.label_features:
+    features = []
+    for name in labels.label_features:
         layer = name.removeprefix("layer").strip()
         if name.startswith("layer") and not layer.isdigit():
             raise UserError(f"--label_features: '{name}' names no layer; write for example layer6")
         is_layer = name.startswith("layer")
-        sources.append(
-            LayerFeatures.from_checkpoint(arguments.label_model, int(layer)) if is_layer else feature_recipe(name)
+        features.append(
+            LayerFeatures.from_checkpoint(labels.label_model, int(layer)) if is_layer else feature_recipe(name)
         )
-    return sources
+    return features
 
 
-def _fit_or_load(arguments: Arguments, directory: Path, accelerator: Accelerator) -> Labeller:
+def _fit_or_load(labels: LabelConfig, audio: TrainingAudio, directory: Path, accelerator: Accelerator) -> Labeller:
     """Every process samples its share of the clips, the main process fits, all load."""
-    if arguments.codebook:
-        codebooks = [Codebook.load(path) for path in arguments.codebook]
-        labeller = Labeller([source_of(codebook) for codebook in codebooks], codebooks, arguments.auxiliary_features)
-        _check_asked_for(arguments, labeller)
+    if labels.codebook:
+        codebooks = [Codebook.load(path) for path in labels.codebook]
+        labeller = Labeller([source_of(codebook) for codebook in codebooks], codebooks, labels.auxiliary_features)
+        _check_asked_for(labels, labeller)
         if accelerator.is_main_process:
             labeller.save(directory)
         return labeller.to(accelerator.device)
     if (directory / "request.json").is_file():
-        labeller = Labeller.load(directory, arguments.auxiliary_features)
-        _check_request(_request(arguments, labeller.sources), directory)
+        labeller = Labeller.load(directory, labels.auxiliary_features)
+        _check_request(_request(labels, audio, labeller.sources), directory)
         return labeller.to(accelerator.device)
 
-    sources = [source.to(accelerator.device) for source in label_sources(arguments)]
-    request = _request(arguments, sources)
-    _sample(arguments, sources, request, directory, accelerator)
+    features = [feature.to(accelerator.device) for feature in label_features(labels)]
+    request = _request(labels, audio, features)
+    _sample(labels, audio, features, request, directory, accelerator)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        codebooks = _fit(arguments, sources, directory, accelerator.num_processes)
-        labeller = Labeller(sources, codebooks).to(accelerator.device)
+        codebooks = _fit(labels, audio, features, directory, accelerator.num_processes)
+        labeller = Labeller(features, codebooks).to(accelerator.device)
         labeller.save(directory)
-        _write_json(label_quality(labeller, training_clips(arguments), QUALITY_SECONDS), directory / "quality.json")
-        _write_json(request, directory / "request.json")
+        write_json(directory / "quality.json", label_quality(labeller, audio.clips(), QUALITY_SECONDS))
+        write_json(directory / "request.json", request)
         for sample in directory.glob("sample-*"):
             sample.unlink()
     accelerator.wait_for_everyone()
-    return Labeller.load(directory, arguments.auxiliary_features).to(accelerator.device)
+    return Labeller.load(directory, labels.auxiliary_features).to(accelerator.device)
 
 
-def _request(arguments: Arguments, sources: list[FeatureSource]) -> dict:
+def _request(labels: LabelConfig, audio: TrainingAudio, features: list[FeatureSource]) -> dict[str, Any]:
     """All that decides what the codebooks become."""
+    settings = {
+        name: list(value) if isinstance(value, tuple) else value for name, value in labels.codebook_settings().items()
+    }
     return {
-        "label_features": [source.name for source in sources],
-        "feature_fingerprints": [source.fingerprint for source in sources],
-        "num_clusters": list(arguments.num_clusters),
-        "train_data": [str(source) for source in arguments.train_data],
-        "channel_mode": arguments.channel_mode,
-        "seed": arguments.seed,
-        "kmeans_iterations": arguments.kmeans_iterations,
-        "kmeans_restarts": arguments.kmeans_restarts,
-        "kmeans_init": arguments.kmeans_init,
-        "kmeans_standardise": arguments.kmeans_standardise,
-        "kmeans_spherical": arguments.kmeans_spherical,
-        "kmeans_max_points_per_cluster": arguments.kmeans_max_points_per_cluster,
-        "kmeans_budget_mb": arguments.kmeans_budget_mb,
-        "label_statistics_seconds": arguments.label_statistics_seconds,
+        "label_features": [feature.name for feature in features],
+        "feature_fingerprints": [feature.fingerprint for feature in features],
+        "train_data": audio.names,
+        "channel_mode": audio.channel_mode,
+        "seed": audio.seed,
+        **settings,
     }
 
 
 def _check_request(asked: dict, directory: Path) -> None:
-    found = json.loads((directory / "request.json").read_text())
+    found = read_json(directory / "request.json")
+    # Files of version 0.1 have the earlier names of flags.
+    found = {FORMER_NAMES.get(key, key): value for key, value in found.items()}
     changed = [f"{key} {found.get(key)} (now {asked[key]})" for key in asked if found.get(key) != asked[key]]
     if changed:
         raise UserError(
@@ -124,10 +155,10 @@ def _check_request(asked: dict, directory: Path) -> None:
         )
 
 
-def _check_asked_for(arguments: Arguments, labeller: Labeller) -> None:
+def _check_asked_for(labels: LabelConfig, labeller: Labeller) -> None:
     """Codebooks given must be those that the other flags describe."""
     given = list(zip(labeller.label_features, labeller.num_clusters, strict=True))
-    asked = list(zip(arguments.label_features, arguments.num_clusters, strict=True))
+    asked = list(zip(labels.label_features, labels.num_clusters, strict=True))
     if given != asked:
         raise UserError(
             f"--codebook gives (feature, clusters) {given}, but --label_features and --num_clusters say {asked}: "
@@ -135,10 +166,12 @@ def _check_asked_for(arguments: Arguments, labeller: Labeller) -> None:
         )
 
 
-def _sample(arguments: Arguments, sources: list, request: dict, directory: Path, accelerator: Accelerator) -> None:
+def _sample(
+    labels: LabelConfig, audio: TrainingAudio, features: list[FeatureSource], request: dict, directory: Path,
+    accelerator: Accelerator,
+) -> None:  # fmt: skip
     """Write this process's sample; one that an interrupted run left is kept if the settings are the same."""
     rank, world_size = accelerator.process_index, accelerator.num_processes
-    directory.mkdir(parents=True, exist_ok=True)
     path = _sample_path(directory, rank, world_size)
     fingerprint = hashlib.sha256(json.dumps(request).encode()).hexdigest()
     if path.is_file():
@@ -146,54 +179,47 @@ def _sample(arguments: Arguments, sources: list, request: dict, directory: Path,
             if file.metadata()["request"] == fingerprint:
                 return
     samples = sample_frames(
-        sources,
-        training_clips(arguments, rank, world_size),
-        _capacities(arguments, sources),
-        arguments.seed,
+        features,
+        audio.clips(rank, world_size),
+        _capacities(labels, features),
+        audio.seed,
         accelerator.device,
-        arguments.label_statistics_seconds / world_size,
+        labels.label_statistics_seconds / world_size,
     )
     tensors = {}
     for number, sample in enumerate(samples):
         tensors[f"frames{number}"], tensors[f"keys{number}"] = sample.in_order()
         tensors[f"seen{number}"] = np.array([sample.seen])
-    save_file(tensors, path.with_suffix(".aside"), metadata={"request": fingerprint})
-    os.replace(path.with_suffix(".aside"), path)
+    with whole_file(path) as partial:
+        save_file(tensors, partial, metadata={"request": fingerprint})
 
 
-def _capacities(arguments: Arguments, sources: list[FeatureSource]) -> list[int]:
+def _capacities(labels: LabelConfig, features: list[FeatureSource]) -> list[int]:
     # All codebooks are sampled in one pass over the audio, so they share the budget.
-    budget_mb = arguments.kmeans_budget_mb // len(sources)
-    points = arguments.kmeans_max_points_per_cluster
+    budget_mb = labels.kmeans_budget_mb // len(features)
+    points = labels.kmeans_max_points_per_cluster
     return [
-        sample_capacity(source.dimension, clusters, points, budget_mb)
-        for source, clusters in zip(sources, arguments.num_clusters, strict=True)
+        sample_capacity(feature.dimension, clusters, points, budget_mb)
+        for feature, clusters in zip(features, labels.num_clusters, strict=True)
     ]
 
 
-def _fit(arguments: Arguments, sources: list[FeatureSource], directory: Path, world_size: int) -> list[Codebook]:
+def _fit(
+    labels: LabelConfig, audio: TrainingAudio, features: list[FeatureSource], directory: Path, world_size: int
+) -> list[Codebook]:
     codebooks = []
-    for number, (source, capacity) in enumerate(zip(sources, _capacities(arguments, sources), strict=True)):
+    for number, (feature, capacity) in enumerate(zip(features, _capacities(labels, features), strict=True)):
         frames, seen = _merged_sample(directory, number, capacity, world_size)
-        codebook = fit_codebook(
-            frames,
-            arguments.num_clusters[number],
-            seed=arguments.seed,
-            niter=arguments.kmeans_iterations,
-            nredo=arguments.kmeans_restarts,
-            init=arguments.kmeans_init,
-            standardise=arguments.kmeans_standardise,
-            spherical=arguments.kmeans_spherical,
-            metadata={
-                **describe(source),
-                "num_frames_seen": seen,
-                "frames_hash": hashlib.sha256(frames).hexdigest()[:16],
-                "train_data": [str(source) for source in arguments.train_data],
-            },
-        )
+        known = {
+            **describe(feature),
+            "num_frames_seen": seen,
+            "frames_hash": hashlib.sha256(frames).hexdigest()[:16],
+            "train_data": audio.names,
+        }
+        codebook = fit_codebook(frames, labels.num_clusters[number], audio.seed, labels.kmeans, known)
         described = codebook.metadata
         print(
-            f"codebook {number}-{source.name}: {codebook.num_clusters} clusters of {len(frames)} frames "
+            f"codebook {number}-{feature.name}: {codebook.num_clusters} clusters of {len(frames)} frames "
             f"(of {seen} seen), objective {described['objective']:.4g}, usage perplexity "
             f"{described['usage_perplexity']:.1f}, unused {described['unused_clusters']}"
         )
@@ -220,9 +246,3 @@ def _merged_sample(directory: Path, number: int, capacity: int, world_size: int)
 
 def _sample_path(directory: Path, rank: int, world_size: int) -> Path:
     return directory / f"sample-{rank:05d}-of-{world_size:05d}.safetensors"
-
-
-def _write_json(content: dict, path: Path) -> None:
-    aside = path.with_suffix(".aside")
-    aside.write_text(json.dumps(content, indent=2) + "\n")
-    os.replace(aside, path)

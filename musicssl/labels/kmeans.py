@@ -14,6 +14,7 @@ import faiss
 import numpy as np
 
 from musichubert.errors import LabelError
+from musicssl.labels.settings import DEFAULT_KMEANS, KMeansSettings
 
 INITS = {
     "random": faiss.ClusteringInitMethod_RANDOM,
@@ -38,40 +39,31 @@ class KMeansFit:
 
 
 def fit_kmeans(
-    frames: np.ndarray,
-    num_clusters: int,
-    seed: int = 0,
-    niter: int = 10,
-    nredo: int = 1,
-    init: str = "afkmc2",
-    spherical: bool = False,
+    frames: np.ndarray, num_clusters: int, seed: int = 0, settings: KMeansSettings = DEFAULT_KMEANS
 ) -> KMeansFit:
-    """Cluster all the frames (n, d) float32; of `nredo` runs from other starts the best is kept.
-
-    Args:
-        niter: passes over all the frames, after breathing on a part of them.
+    """Cluster all the frames (n, d) float32; of several runs the one with the lowest error is kept.
 
     Raises:
-        LabelError: an unknown `init`.
+        LabelError: an unknown `settings.init`.
     """
-    if init not in INITS:
-        raise LabelError(f"unknown k-means init {init!r}: choose one of {', '.join(INITS)}")
-    fits = (_fit_once(frames, num_clusters, seed + redo, niter, INITS[init], spherical) for redo in range(nredo))
+    if settings.init not in INITS:
+        raise LabelError(f"unknown k-means init {settings.init!r}; available: {', '.join(INITS)}")
+    fits = (_fit_once(frames, num_clusters, seed + restart, settings) for restart in range(settings.restarts))
     return min(fits, key=lambda fit: fit.objective)
 
 
-def _fit_once(frames: np.ndarray, num_clusters: int, seed: int, niter: int, init: int, spherical: bool) -> KMeansFit:
+def _fit_once(frames: np.ndarray, num_clusters: int, seed: int, settings: KMeansSettings) -> KMeansFit:
     generator = np.random.default_rng(seed)
     size = min(max(len(frames) // PART, PART_POINTS * num_clusters), len(frames))
     part = frames[np.sort(generator.choice(len(frames), size, replace=False))] if size < len(frames) else frames
-    options = {"seed": seed, "spherical": spherical, "init_method": init}
+    options = {"seed": seed, "spherical": settings.spherical, "init_method": INITS[settings.init]}
     kmeans = _lloyd(part, num_clusters, FIRST_ITERATIONS, None, options)
     centroids, refilled = kmeans.centroids, _refilled(kmeans)
     for share in BREATHS:
         moved = int(share * num_clusters)
         if moved and len(part) >= 2 * (num_clusters + moved):
             centroids = _breathe(part, centroids, moved, generator, options)
-    kmeans = _lloyd(frames, num_clusters, niter, centroids, options)
+    kmeans = _lloyd(frames, num_clusters, settings.iterations, centroids, options)
     distances, labels = kmeans.index.search(frames, 1)
     objective = float(distances.mean(dtype=np.float64))
     return KMeansFit(kmeans.centroids, labels[:, 0], objective, refilled + _refilled(kmeans))

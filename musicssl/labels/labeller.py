@@ -130,7 +130,7 @@ class Labeller:
 
     @torch.no_grad()
     def __call__(self, waveform: torch.Tensor, sampling_rate: int = SAMPLE_RATE) -> torch.Tensor:
-        """Labels of raw (never normalised) waveforms.
+        """Labels of raw (never normalized) waveforms.
 
         A 100 Hz feature gives every second label, as the reference takes them; frame t of the labels covers the
         same samples as frame t of the encoder.
@@ -158,7 +158,7 @@ class Labeller:
 
     @property
     def on_the_fly(self) -> "Labeller":
-        """The labeller that computes, for clips whose labels are not stored."""
+        """The labeller that computes its labels, for clips whose labels are not stored."""
         return self
 
     def label_batch(self, batch: dict, waveforms: torch.Tensor) -> torch.Tensor:
@@ -209,7 +209,7 @@ def source_of(codebook: Codebook) -> FeatureSource:
 
 
 def describe(source: FeatureSource) -> dict:
-    """Codebook metadata that names a source, so that `source_of` finds it again."""
+    """Codebook metadata that identifies a source, so that `source_of` finds it again."""
     described = {
         "feature": source.name,
         "feature_fingerprint": source.fingerprint,
@@ -230,8 +230,8 @@ def _check_belongs(source: FeatureSource, codebook: Codebook) -> None:
         raise LabelError(f"codebook {codebook.hash} was fitted on {feature}, not on {source.name}")
     if fingerprint != source.fingerprint:
         raise LabelError(
-            f"codebook {codebook.hash} was fitted on other settings of {feature} ({fingerprint}) than today's "
-            f"({source.fingerprint}): fit it again"
+            f"codebook {codebook.hash} was fitted with other settings of {feature} ({fingerprint}) than the current "
+            f"ones ({source.fingerprint}): fit it again"
         )
     if codebook.dimension != source.dimension:
         raise LabelError(f"codebook {codebook.hash} has d = {codebook.dimension}, {feature} has {source.dimension}")

@@ -14,8 +14,8 @@ from transformers import AutoFeatureExtractor, AutoModel
 from musichubert.errors import LabelError
 
 OVERLAP_SECONDS = 2.0  # context kept on both sides of a window of a long track
-# The encoder is fp32, for which a GPU's flash attention and cuDNN have no kernel: the one that a run chose for its own
-# model may fail here. Flash attention is what a CPU uses.
+# The encoder is fp32, for which a GPU's flash attention and cuDNN have no kernel: the kernel that a run chose for its
+# own model may fail here. A CPU uses flash attention.
 _KERNELS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 
@@ -29,10 +29,10 @@ class LayerFeatures:
     rate_hz = 50.0
     edge_seconds = OVERLAP_SECONDS
 
-    def __init__(self, model: torch.nn.Module, layer: int, normalise: bool, checkpoint: str, fingerprint: str):
+    def __init__(self, model: torch.nn.Module, layer: int, normalize: bool, checkpoint: str, fingerprint: str):
         depth = model.config.num_hidden_layers
         if not 1 <= layer <= depth:
-            raise LabelError(f"layer {layer} asked of {checkpoint}, which has layers 1 to {depth}")
+            raise LabelError(f"{checkpoint} has no layer {layer}: it has layers 1 to {depth}; choose one of these")
         # A pre-norm encoder ends with a norm that must not touch the layer taken, so one more layer stays.
         keep = layer + 1 if getattr(model.config, "do_stable_layer_norm", False) else layer
         model.encoder.layers = model.encoder.layers[:keep]
@@ -40,7 +40,7 @@ class LayerFeatures:
         self.layer = layer
         self.name = f"layer{layer}"
         self.dimension = model.config.hidden_size
-        self.normalise = normalise
+        self.normalize = normalize
         self.checkpoint = checkpoint
         self.fingerprint = fingerprint
 
@@ -56,14 +56,14 @@ class LayerFeatures:
             raise LabelError(f"no checkpoint to take layer {layer} from: {weights} does not exist")
         with weights.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else _digest(file)
-        normalise = AutoFeatureExtractor.from_pretrained(directory).do_normalize
-        fingerprint = f"{digest.hexdigest()[:16]}-{layer}-{normalise}"
-        return cls(AutoModel.from_pretrained(directory), layer, normalise, str(directory), fingerprint)
+        normalize = AutoFeatureExtractor.from_pretrained(directory).do_normalize
+        fingerprint = f"{digest.hexdigest()[:16]}-{layer}-{normalize}"
+        return cls(AutoModel.from_pretrained(directory), layer, normalize, str(directory), fingerprint)
 
     @torch.no_grad()
     def compute(self, waveform: torch.Tensor) -> torch.Tensor:
         """Raw waveforms (B, N) -> (B, T, D) float32."""
-        if self.normalise:
+        if self.normalize:
             waveform = F.layer_norm(waveform, waveform.shape[-1:])
         no_mask = torch.zeros(
             len(waveform), int(self.model._get_feat_extract_output_lengths(waveform.shape[-1])), dtype=torch.bool

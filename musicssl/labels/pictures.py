@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from musichubert.acoustic_features import FeatureRecipe
-from musicssl.plotting import load_pyplot
+from musichubert.acoustic_features import LABEL_RATE_HZ, SAMPLE_RATE, FeatureRecipe
+from musicssl.plotting import load_pyplot, save_figure
 
 
 def plot_features(waveform: np.ndarray, recipes: list[FeatureRecipe], features: list[np.ndarray], path: Path) -> None:
     """The waveform (N,) and below it each feature (F, d) on the same time axis."""
     pyplot = load_pyplot()
-    seconds = len(waveform) / 16000
+    seconds = len(waveform) / SAMPLE_RATE
     figure, axes = pyplot.subplots(
         len(recipes) + 1, 1, figsize=(9, 1.0 + 1.35 * len(recipes)), sharex=True, layout="constrained",
         height_ratios=[0.7, *[1.35] * len(recipes)],
@@ -33,12 +33,11 @@ def plot_features(waveform: np.ndarray, recipes: list[FeatureRecipe], features: 
         axis.grid(False)
     axes[-1].set_xlabel("seconds")
     axes[-1].set_xlim(0, seconds)
-    figure.savefig(path)
-    pyplot.close(figure)
+    save_figure(figure, path)
 
 
 def shown_values(recipe: FeatureRecipe, frames: np.ndarray) -> np.ndarray:
-    """What a picture shows of a feature: MFCCs per coefficient standardised, constant-Q magnitudes in decibels."""
+    """What a picture shows of a feature: MFCCs standardized per coefficient, constant-Q magnitudes in decibels."""
     if recipe.name.startswith("mfcc"):
         return (frames - frames.mean(0)) / (frames.std(0) + 1e-6)
     if recipe.name.startswith("cqt"):
@@ -71,12 +70,11 @@ def plot_usage(quality: dict[str, dict], path: Path) -> None:
         axis.margins(x=0.15)
         axis.grid(axis="y", visible=False)
     axes[0].invert_yaxis()
-    figure.savefig(path)
-    pyplot.close(figure)
+    save_figure(figure, path)
 
 
 def plot_agreement(rows: list[dict], path: Path) -> None:
-    """Share of each truth's entropy that each codebook's labels tell; one group of bars per truth."""
+    """Mutual information of each codebook's labels with each truth, as a share of the truth's entropy."""
     pyplot = load_pyplot()
     truths = list(dict.fromkeys(row["truth"] for row in rows))
     names = list(dict.fromkeys(row["codebook"] for row in rows))
@@ -91,31 +89,29 @@ def plot_agreement(rows: list[dict], path: Path) -> None:
     axis.set_ylabel("mutual information / entropy of the truth")
     axis.grid(axis="x", visible=False)
     axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    figure.savefig(path)
-    pyplot.close(figure)
+    save_figure(figure, path)
 
 
 def plot_labels(waveform: np.ndarray, names: list[str], labels: np.ndarray, path: Path) -> None:
     """The waveform (N,) and below it the labels (C, T) of each codebook, one colour per run of equal labels."""
     pyplot = load_pyplot()
-    seconds = len(waveform) / 16000
+    seconds = len(waveform) / SAMPLE_RATE
     figure, axes = pyplot.subplots(
         len(names) + 1, 1, figsize=(9, 1 + 0.9 * len(names)), sharex=True, layout="constrained"
     )
     _draw_waveform(axes[0], waveform)
     for axis, name, row in zip(axes[1:], names, labels, strict=True):
-        time = 0.0125 + np.arange(len(row)) / 50
+        time = 0.0125 + np.arange(len(row)) / LABEL_RATE_HZ
         axis.scatter(time, row, c=row, cmap="turbo", s=3, linewidths=0)
         axis.set_ylabel(f"{name}\ncluster")
     axes[-1].set_xlabel("seconds")
     axes[-1].set_xlim(0, seconds)
-    figure.savefig(path)
-    pyplot.close(figure)
+    save_figure(figure, path)
 
 
 def _draw_waveform(axis, waveform: np.ndarray) -> None:
     # Peaks per pixel column, so that a long clip draws fast and shows every attack.
     columns = np.array_split(waveform, min(2000, len(waveform)))
-    time = np.linspace(0, len(waveform) / 16000, len(columns))
+    time = np.linspace(0, len(waveform) / SAMPLE_RATE, len(columns))
     axis.fill_between(time, [c.min() for c in columns], [c.max() for c in columns], linewidth=0)
     axis.set_ylabel("waveform")

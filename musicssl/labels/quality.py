@@ -1,5 +1,5 @@
-"""How good are labels, without transcripts: how many clusters are used, how long labels last, and, where frames
-carry a truth (pitch, chord, beat), how much the labels tell of it.
+"""The quality of labels: how many clusters are used, how long labels last, and, where frames have a true class (pitch,
+chord, beat), how much information the labels carry about it.
 
 Shapes: F frames of a clip, n frames of all clips, K clusters.
 """
@@ -9,8 +9,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import torch
 
+from musichubert.acoustic_features import SAMPLE_RATE
 from musicssl.labels.codebook import perplexity
 from musicssl.labels.labeller import Labeller
+from musicssl.tables import Table
 
 
 def usage(sequences: Sequence[np.ndarray], num_clusters: int) -> dict[str, float]:
@@ -26,11 +28,11 @@ def usage(sequences: Sequence[np.ndarray], num_clusters: int) -> dict[str, float
 
 
 def agreement(labels: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """How much frame labels (n,) tell of the truth (n,), integers both.
+    """How much information frame labels (n,) carry about the truth (n,); both are integers.
 
     Returns:
         mutual_information (nats), normalised_mutual_information (its share of the truth's entropy),
-        class_purity (share of frames that the commonest class of their cluster has right, HuBERT's phone purity) and
+        class_purity (share of frames whose class is the most common one of their cluster, HuBERT's phone purity) and
         cluster_purity (the same with labels and truth exchanged).
     """
     table = np.zeros((labels.max() + 1, truth.max() + 1))
@@ -55,7 +57,7 @@ def label_quality(labeller: Labeller, clips: Iterable[tuple[str, np.ndarray]], m
     for _, waveform in clips:
         if seconds >= max_seconds:
             break
-        seconds += len(waveform) / 16000
+        seconds += len(waveform) / SAMPLE_RATE
         for kept, labels in zip(
             sequences, labeller.label_track(torch.from_numpy(waveform).to(labeller.device)), strict=True
         ):
@@ -71,23 +73,22 @@ def label_quality(labeller: Labeller, clips: Iterable[tuple[str, np.ndarray]], m
 
 def usage_table(quality: dict[str, dict]) -> str:
     """The numbers of `label_quality` as text."""
-    width = max(map(len, quality))
-    lines = [f"{'codebook':{width}}  perplexity  used clusters  mean run"]
-    for name, values in quality.items():
-        run = 1000 * values["mean_run_frames"] / values["rate_hz"]
-        lines.append(
-            f"{name:{width}}  {values['usage_perplexity']:10.1f}  {values['used_clusters']:13d}  {run:5.0f} ms"
+    header = ("codebook", "perplexity", "used clusters", "mean run")
+    rows = [
+        (
+            name,
+            f"{values['usage_perplexity']:.1f}",
+            values["used_clusters"],
+            f"{1000 * values['mean_run_frames'] / values['rate_hz']:.0f} ms",
         )
-    return "\n".join(lines)
+        for name, values in quality.items()
+    ]
+    return Table(header, rows).text()
 
 
 def agreement_table(rows: list[dict]) -> str:
     """Rows of `agreement`, each with its codebook and truth, as text."""
-    width = max(len(row["codebook"]) for row in rows)
-    lines = [f"{'codebook':{width}}  truth              MI (nats)  of entropy  class purity  cluster purity"]
-    for row in rows:
-        lines.append(
-            f"{row['codebook']:{width}}  {row['truth']:17}  {row['mutual_information']:9.3f}  "
-            f"{row['normalised_mutual_information']:10.3f}  {row['class_purity']:12.3f}  {row['cluster_purity']:14.3f}"
-        )
-    return "\n".join(lines)
+    header = ("codebook", "truth", "MI (nats)", "of entropy", "class purity", "cluster purity")
+    keys = ("mutual_information", "normalised_mutual_information", "class_purity", "cluster_purity")
+    cells = [(row["codebook"], row["truth"], *(f"{row[key]:.3f}" for key in keys)) for row in rows]
+    return Table(header, cells).text()

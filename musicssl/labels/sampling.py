@@ -2,21 +2,19 @@
 
 Shapes: n frames, d feature values.
 
-The sample is the frames with the smallest random keys, and a frame's key is a pure function of (seed, clip, place):
-so it is uniform over all frames, and the same for any number of processes and any order of the clips.
+Every frame has a random key that is a pure function of (seed, clip, place); the sample is the frames with the smallest
+keys. So it is uniform over all frames, and the same for any number of processes and any order of the clips.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import numpy as np
 import torch
 
-from musicssl.audio.clips import iterate_clips
-from musicssl.audio.sources import parse_sources
+from musichubert.acoustic_features import SAMPLE_RATE
 from musicssl.errors import UserError
 from musicssl.labels.labeller import FeatureSource, window_features
-from musicssl.pretraining.config.arguments import Arguments
 
 Clips = Iterable[tuple[str, np.ndarray]]
 
@@ -62,7 +60,7 @@ def frame_keys(seed: int, clip_id: str, count: int) -> np.ndarray:
 def sample_capacity(dimension: int, num_clusters: int, points_per_cluster: int, budget_mb: int) -> int:
     """Frames to keep: `points_per_cluster` for each cluster, or as many as fit twice into the budget.
 
-    Twice, because ordering and scaling the sample needs a second copy.
+    Twice, because a second copy is needed to order and to scale the sample.
 
     Raises:
         UserError: a budget too small for one frame per cluster.
@@ -92,7 +90,7 @@ def sample_frames(
     for clip_id, waveform in clips:
         if max_seconds and seconds >= max_seconds:
             break
-        seconds += len(waveform) / 16000
+        seconds += len(waveform) / SAMPLE_RATE
         on_device = torch.from_numpy(waveform).to(device)
         for source, sample in zip(sources, samples, strict=True):
             windows = [frames.cpu().numpy() for frames in window_features(source, on_device)]
@@ -102,9 +100,3 @@ def sample_frames(
                 sample.add(frames, keys[start : start + len(frames)])
                 start += len(frames)
     return samples
-
-
-def training_clips(arguments: Arguments, rank: int = 0, world_size: int = 1) -> Iterator[tuple[str, np.ndarray]]:
-    """(clip id, waveform (N,) float32 at 16 kHz) of this process's share of --train_data, each clip once."""
-    sources = parse_sources(arguments.train_data)
-    yield from iterate_clips(sources, 16000, arguments.channel_mode, rank, world_size)

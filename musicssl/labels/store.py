@@ -1,4 +1,4 @@
-"""Labels on disk: written once for every clip, read back for any crop.
+"""Labels on disk: written once for every clip, read for any crop.
 
 Shapes: B clips, T encoder frames, C codebooks.
 
@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from musichubert.acoustic_features import SAMPLE_RATE, num_frames
 from musicssl.errors import UserError
+from musicssl.files import partial_path, write_json
 from musicssl.labels.labeller import LABEL_RATE_HZ, Labeller
 
 CLIPS_PER_SHARD = 256
@@ -45,7 +46,7 @@ def write_labels(
     when all is written.
 
     Raises:
-        UserError: labels there that came from other codebooks, or more clusters than int16 can name.
+        UserError: the labels there came from other codebooks, or there are more clusters than int16 can hold.
     """
     if max(labeller.num_clusters) > np.iinfo(np.int16).max:
         raise UserError(f"--store_labels keeps int16 labels: --num_clusters {max(labeller.num_clusters)} is too many")
@@ -72,21 +73,20 @@ def write_labels(
     shard.close()
     counts = gather_object([len(seen)])
     if accelerator.is_main_process:
-        aside = directory / "labels.json.aside"
-        aside.write_text(json.dumps({"codebook_hashes": labeller.hashes, "num_clips": sum(counts)}) + "\n")
-        os.replace(aside, directory / "labels.json")
+        content = {"codebook_hashes": labeller.hashes, "num_clips": sum(counts)}
+        write_json(directory / "labels.json", content, indent=None)
     accelerator.wait_for_everyone()
 
 
 def _repeated(directory: Path, clip_id: str) -> UserError:
     return UserError(
         f"--store_labels: {directory} cannot hold two clips of --train_data that are called {clip_id}; rename one, or "
-        "leave the flag out"
+        "leave out the flag"
     )
 
 
 class _Shard:
-    """The next free file of this process, written aside and renamed when it is closed."""
+    """The next free file of this process, renamed to its place when it is closed."""
 
     def __init__(self, directory: Path, rank: int, hashes: list[str]):
         self.directory, self.rank = directory, rank
@@ -98,7 +98,7 @@ class _Shard:
         if self.writer is None:
             number = len(list(self.directory.glob(f"labels-{self.rank:05d}-*.parquet")))
             self.path = self.directory / f"labels-{self.rank:05d}-{number:05d}.parquet"
-            self.writer = pq.ParquetWriter(self.path.with_suffix(".aside"), self.schema)
+            self.writer = pq.ParquetWriter(partial_path(self.path), self.schema)
         columns = [[clip_id] * len(labels), range(len(labels)), rates, [track.astype(np.int16) for track in labels]]
         arrays = [pa.array(list(values), type) for values, type in zip(columns, SCHEMA.types, strict=True)]
         self.writer.write_table(pa.Table.from_arrays(arrays, schema=self.schema))
@@ -107,7 +107,7 @@ class _Shard:
     def close(self) -> None:
         if self.writer is not None:
             self.writer.close()
-            os.replace(self.path.with_suffix(".aside"), self.path)
+            os.replace(partial_path(self.path), self.path)
         self.writer, self.num_clips = None, 0
 
 

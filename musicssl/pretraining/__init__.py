@@ -1,0 +1,1 @@
+"""Pre-training: from audio to a checkpoint, resumable at every point."""

@@ -1,7 +1,7 @@
 """Randomness that needs no state: masks and dropout are pure functions of (seed, update, micro-batch).
 
-The micro-batch is numbered over all processes, so the numbers neither depend on how a batch is spread over devices
-nor on what was drawn before: a resumed run draws what an uninterrupted one would have drawn.
+Micro-batches are numbered over all processes. So the numbers depend neither on how a batch is spread over devices nor
+on what was drawn before, and a resumed run draws what an uninterrupted one would have drawn.
 """
 
 import numpy as np

@@ -9,6 +9,7 @@ from safetensors.numpy import load_file, save_file
 
 from musichubert.errors import LabelError
 from musicssl.labels.codebook import Codebook, fit_codebook, perplexity
+from musicssl.labels.settings import KMeansSettings
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def test_separated_clusters_are_found(blobs, codebook):
 @pytest.mark.parametrize("init", ["random", "kmeans++", "afkmc2"])
 def test_the_seed_decides_the_codebook(init):
     frames = np.random.default_rng(1).normal(size=(3000, 8)).astype(np.float32)
-    first, again, other = (fit_codebook(frames, 20, seed=seed, init=init) for seed in (0, 0, 1))
+    first, again, other = (fit_codebook(frames, 20, seed, KMeansSettings(init=init)) for seed in (0, 0, 1))
     assert first.hash == again.hash != other.hash
     # Lloyd's fixed point or near it: centroids are the means of their frames.
     labels = first.assign(frames)
@@ -51,8 +52,8 @@ def test_the_seed_decides_the_codebook(init):
 def test_more_restarts_and_iterations_never_hurt():
     frames = np.random.default_rng(2).normal(size=(4000, 5)).astype(np.float32)
     objective = {
-        (niter, nredo): fit_codebook(frames, 30, niter=niter, nredo=nredo, init="random").metadata["objective"]
-        for niter, nredo in ((1, 1), (10, 1), (10, 4))
+        settings: fit_codebook(frames, 30, kmeans=KMeansSettings(*settings, init="random")).metadata["objective"]
+        for settings in ((1, 1), (10, 1), (10, 4))
     }
     assert objective[10, 4] <= objective[10, 1] < objective[1, 1]
 
@@ -65,20 +66,20 @@ def test_no_frame_is_silently_dropped():
     assert codebook.metadata["num_frames_used"] == 5050
 
 
-def test_standardised_and_spherical_codebooks_assign_in_their_own_space(blobs):
+def test_standardized_and_spherical_codebooks_assign_in_their_own_space(blobs):
     frames = blobs[0] * np.array([1000, 1, 1, 1, 1, 1], np.float32) + 7
-    standardised = fit_codebook(frames, 10, standardise=True)
-    space = standardised.transform(frames)
+    standardized = fit_codebook(frames, 10, kmeans=KMeansSettings(standardize=True))
+    space = standardized.transform(frames)
     np.testing.assert_allclose(space.mean(0), 0, atol=1e-4)
     np.testing.assert_allclose(space.std(0), 1, atol=1e-3)
-    spherical = fit_codebook(blobs[0], 10, spherical=True)
+    spherical = fit_codebook(blobs[0], 10, kmeans=KMeansSettings(spherical=True))
     np.testing.assert_allclose(np.linalg.norm(spherical.centroids, axis=1), 1, atol=1e-5)
     np.testing.assert_array_equal(spherical.assign(blobs[0]), spherical.assign(blobs[0] * 100))
 
 
-@pytest.mark.parametrize("options", [{}, {"standardise": True}, {"spherical": True, "standardise": True}])
+@pytest.mark.parametrize("options", [{}, {"standardize": True}, {"spherical": True, "standardize": True}])
 def test_the_device_matmul_gives_the_labels_of_faiss(blobs, options):
-    codebook = fit_codebook(blobs[0], 40, **options)
+    codebook = fit_codebook(blobs[0], 40, kmeans=KMeansSettings(**options))
     frames = torch.from_numpy(blobs[0])
     on_cpu = codebook.assign(frames)
     by_matmul = codebook.assign_by_matmul(frames)
@@ -87,7 +88,9 @@ def test_the_device_matmul_gives_the_labels_of_faiss(blobs, options):
 
 
 def test_saved_codebooks_come_back_whole(codebook, tmp_path, blobs):
-    fitted = fit_codebook(blobs[0], 5, standardise=True, spherical=True, metadata={"feature": "x"})
+    fitted = fit_codebook(
+        blobs[0], 5, kmeans=KMeansSettings(standardize=True, spherical=True), metadata={"feature": "x"}
+    )
     for number, original in enumerate((codebook, fitted)):
         original.save(tmp_path / str(number))
         loaded = Codebook.load(tmp_path / str(number))
@@ -105,7 +108,7 @@ def test_errors_name_the_mistake(codebook, blobs, tmp_path):
     with pytest.raises(LabelError, match="frame 1234 of 2000 holds NaN"):
         fit_codebook(broken, 10)
     with pytest.raises(LabelError, match="afkmc2"):
-        fit_codebook(frames, 10, init="best")
+        fit_codebook(frames, 10, kmeans=KMeansSettings(init="best"))
     with pytest.raises(LabelError, match="blobs, d = 6"):
         codebook.assign(frames[:, :5])
     with pytest.raises(LabelError, match="no codebook"):

@@ -1,5 +1,7 @@
 """How a batch is spread over processes and micro-batches makes no difference."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from accelerate import Accelerator, debug_launcher
@@ -7,7 +9,7 @@ from accelerate.state import AcceleratorState
 
 from musicssl.errors import UserError
 from musicssl.pretraining.config.parsing import parse_arguments
-from musicssl.pretraining.model.building import build_config, build_model
+from musicssl.pretraining.model.building import build_model, build_model_config
 from musicssl.pretraining.planning.geometry import derive_geometry, wanted_clips_per_update
 from musicssl.pretraining.training.objectives import Music2VecObjective, MusicHubertObjective
 from musicssl.pretraining.training.update import compute_gradients
@@ -32,30 +34,36 @@ class FixedLabels:
         return None
 
 
-def gradients_of(arguments, accelerator):
+def one_update(config, accelerator, model, objective, micro_batches):
+    """What `compute_gradients` needs of a run."""
+    geometry = SimpleNamespace(accumulation=micro_batches)
+    return SimpleNamespace(
+        config=config, accelerator=accelerator, model=model, objective=objective, geometry=geometry, update=0
+    )
+
+
+def gradients_of(config, accelerator):
     """Gradients of one update of four micro-batches, dealt out over the processes; also its loss and norm."""
-    config = build_config(arguments, {"num_clusters": [8]} if arguments.model == "musichubert" else None)
-    model = build_model(arguments, config)
-    if arguments.model == "music2vec":
-        objective = Music2VecObjective(model, arguments, True, accelerator.device)
+    model = build_model(config.model, build_model_config(config.model, [8]), config.optimisation.seed)
+    config = config.with_flags(seed=5, max_grad_norm=1.0)
+    if config.model.model == "music2vec":
+        objective = Music2VecObjective(model, config.masking, True, accelerator.device)
     else:
-        objective = MusicHubertObjective(model, arguments, False, accelerator.device, FixedLabels())
+        objective = MusicHubertObjective(model, config.masking, False, accelerator.device, FixedLabels())
     prepared = accelerator.prepare(model)
     waveforms = torch.randn(MICRO_BATCHES, 2, 16000, generator=torch.Generator().manual_seed(3))
     mine = waveforms[accelerator.process_index :: accelerator.num_processes]
     unknown = torch.full((2,), torch.nan)
     batches = ({"waveform": waveform, "clip_mean": unknown, "clip_std": unknown} for waveform in mine)
-    result = compute_gradients(
-        prepared, objective, accelerator, batches, len(mine), update=0, seed=5, max_grad_norm=1.0
-    )
+    result = compute_gradients(one_update(config, accelerator, prepared, objective, len(mine)), batches)
     gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
     return gradients, result
 
 
-def in_processes(arguments, path):
+def in_processes(config, path):
     AcceleratorState._reset_state(True)
     accelerator = Accelerator(cpu=True)
-    gradients, result = gradients_of(arguments, accelerator)
+    gradients, result = gradients_of(config, accelerator)
     if accelerator.is_main_process:
         torch.save((gradients, result.loss, result.grad_norm), path)
 
@@ -63,13 +71,13 @@ def in_processes(arguments, path):
 @pytest.mark.parametrize("model", ["music2vec", "musichubert"])
 def test_one_process_two_and_four_agree(model, small_run, tmp_path):
     """1 x accumulation 4 = 2 x 2 = 4 x 1, with dropout on and masks of unequal counts."""
-    arguments = small_run(model, tmp_path, "--model_config", "hidden_dropout=0.1")
+    config = small_run(model, tmp_path, "--model_config", "hidden_dropout=0.1")
     AcceleratorState._reset_state(True)
-    whole, result = gradients_of(arguments, Accelerator(cpu=True))
+    whole, result = gradients_of(config, Accelerator(cpu=True))
     assert result.grad_norm > 1  # so that clipping is tested too
     for processes in (2, 4):
         path = tmp_path / f"{processes}.pt"
-        debug_launcher(in_processes, (arguments, path), num_processes=processes)
+        debug_launcher(in_processes, (config, path), num_processes=processes)
         spread, loss, grad_norm = torch.load(path)
         assert loss == pytest.approx(result.loss, rel=1e-6)
         assert grad_norm == pytest.approx(result.grad_norm, rel=1e-5)
@@ -92,18 +100,18 @@ def test_gradient_checkpointing_changes_no_gradient(model, small_run, tmp_path):
 def test_gradient_is_that_of_the_mean_over_all_masked_frames(small_run, tmp_path):
     """Four micro-batches with different numbers of masked frames = one backward pass of all eight clips."""
     flags = ["--model_config", "hidden_dropout=0.0", "--equal_mask_counts", "false"]
-    arguments = small_run("music2vec", tmp_path, *flags)
+    config = small_run("music2vec", tmp_path, *flags, "--seed", 5, "--max_grad_norm", 0)
     AcceleratorState._reset_state(True)
     accelerator = Accelerator(cpu=True)
-    model = build_model(arguments, build_config(arguments))
-    objective = Music2VecObjective(model, arguments, True, accelerator.device)
+    model = build_model(config.model, build_model_config(config.model), seed=1)
+    objective = Music2VecObjective(model, config.masking, True, accelerator.device)
     waveforms = torch.randn(8, 16000, generator=torch.Generator().manual_seed(1))
     unknown = torch.full((2,), torch.nan)
     batches = [{"waveform": pair, "clip_mean": unknown, "clip_std": unknown} for pair in waveforms.split(2)]
     inputs = []
     original = objective.prepare
     objective.prepare = lambda *args: inputs.append(original(*args)) or inputs[-1]
-    compute_gradients(model, objective, accelerator, iter(batches), 4, update=0, seed=5, max_grad_norm=0.0)
+    compute_gradients(one_update(config, accelerator, model, objective, 4), iter(batches))
     accumulated = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
     assert len({int(one["mask_time_indices"].sum()) for one in inputs}) > 1
     model.zero_grad()
@@ -114,20 +122,22 @@ def test_gradient_is_that_of_the_mean_over_all_masked_frames(small_run, tmp_path
             torch.testing.assert_close(accumulated[name], parameter.grad, atol=1e-6, rtol=1e-5, msg=name)
 
 
-def arguments_for(*flags):
-    return parse_arguments(["--model", "music2vec", "--dry_run", *flags])[0]
+def batch_for(*flags):
+    """The optimization and the length of crops that flags ask for."""
+    config = parse_arguments(["--model", "music2vec", "--dry_run", *flags])[0]
+    return config.optimisation, config.data.crop_seconds
 
 
 def test_crops_are_packed_like_the_reference():
     flags = ["--audio_seconds_per_update", "3800", "--packing_devices", "16"]
-    assert wanted_clips_per_update(arguments_for(*flags, "--crop_seconds", "30")) == 112
-    assert wanted_clips_per_update(arguments_for(*flags, "--crop_seconds", "5")) == 752
+    assert wanted_clips_per_update(*batch_for(*flags, "--crop_seconds", "30")) == 112
+    assert wanted_clips_per_update(*batch_for(*flags, "--crop_seconds", "5")) == 752
 
 
 @pytest.mark.parametrize(("world_size", "largest"), [(1, 5), (2, 7), (3, 4), (16, 47), (8, 1000)])
 def test_geometry_is_near_what_was_asked_for(world_size, largest):
-    arguments = arguments_for("--audio_seconds_per_update", "3760", "--crop_seconds", "5")
-    geometry = derive_geometry(arguments, world_size, largest)
+    batch = batch_for("--audio_seconds_per_update", "3760", "--crop_seconds", "5")
+    geometry = derive_geometry(*batch, world_size, largest)
     assert geometry.micro_batch_clips <= largest
     assert geometry.clips_per_update == pytest.approx(752, rel=0.05)
     if world_size in (1, 2, 16):
@@ -135,6 +145,6 @@ def test_geometry_is_near_what_was_asked_for(world_size, largest):
 
 
 def test_impossible_geometry_names_the_flags():
-    arguments = arguments_for("--audio_seconds_per_update", "30", "--crop_seconds", "10", "--micro_batch_clips", "2")
+    batch = batch_for("--audio_seconds_per_update", "30", "--crop_seconds", "10", "--micro_batch_clips", "2")
     with pytest.raises(UserError, match="--micro_batch_clips.*fewer processes"):
-        derive_geometry(arguments, world_size=4, largest_micro_batch=2)
+        derive_geometry(*batch, world_size=4, largest_micro_batch=2)

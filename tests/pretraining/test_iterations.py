@@ -1,6 +1,5 @@
 """HuBERT's iterations in one command: killed in every phase, they end where an uninterrupted run ends."""
 
-import dataclasses
 import json
 
 import numpy as np
@@ -13,9 +12,9 @@ from transformers import AutoModel
 from musicssl.errors import UserError
 from musicssl.labels import fitting as label_fitting
 from musicssl.pretraining import iterations
-from musicssl.pretraining.config.arguments import Arguments
-from musicssl.pretraining.iterations import iteration_arguments, train_iterations
-from musicssl.pretraining.model.building import build_accelerator
+from musicssl.pretraining.config.settings import PretrainConfig
+from musicssl.pretraining.iterations import iteration_configs, train_iterations
+from musicssl.pretraining.model.device import build_accelerator
 from musicssl.publish.card import write_card
 
 FIRST = {"features": "mfcc39", "clusters": 6, "updates": 4}
@@ -38,21 +37,21 @@ def music(tmp_path_factory):
 
 
 @pytest.fixture
-def arguments(music, tmp_path) -> Arguments:
+def config(music, tmp_path) -> PretrainConfig:
     small = ["hidden_size=16", "num_hidden_layers=2", "num_attention_heads=2", "intermediate_size=32",
              "num_conv_pos_embeddings=16", "num_conv_pos_embedding_groups=2", "layerdrop=0.0", "projection_dim=8",
              "conv_dim=[8,8,8,8,8,8,8]"]  # fmt: skip
-    return Arguments(
+    return PretrainConfig().with_flags(
         model="musichubert", model_config=small, train_data=[str(music)], output_dir=str(tmp_path / "run"),
         crop_seconds=1.0, min_seconds=1.0, audio_seconds_per_update=2.0, micro_batch_clips=2, schedule="polynomial",
         warmup_updates=1, learning_rate=1e-3, max_grad_norm=10.0, checkpoint_every=2, log_every=2, validate_every=4,
-        store_labels=True, kmeans_budget_mb=4, iterations=[json.dumps(FIRST), json.dumps(SECOND)],
+        store_labels=True, kmeans_budget_mb=4, iterations=[FIRST, SECOND],
     )  # fmt: skip
 
 
-def _results(arguments) -> dict:
+def _results(config) -> dict:
     """Final weights, and the labels of both iterations."""
-    output_dir = iterations.Path(arguments.output_dir)
+    output_dir = iterations.Path(config.run.output_dir)
     labels = {}
     for shard in sorted(output_dir.glob("iteration-*/labels/*.parquet")):
         for row in pq.read_table(shard).to_pylist():
@@ -66,8 +65,8 @@ def _assert_equal(found: dict, expected: dict) -> None:
         np.testing.assert_array_equal(found[key], value, err_msg=str(key))
 
 
-def test_killed_in_each_of_the_four_phases_and_resumed(arguments, monkeypatch):
-    whole = dataclasses.replace(arguments, output_dir=arguments.output_dir + "-whole")
+def test_killed_in_each_of_the_four_phases_and_resumed(config, monkeypatch):
+    whole = config.with_flags(output_dir=config.run.output_dir + "-whole")
     assert train_iterations(whole, build_accelerator(whole)).finished
     expected = _results(whole)
     assert any(isinstance(key, tuple) and key[0] == "iteration-2" for key in expected)
@@ -75,11 +74,11 @@ def test_killed_in_each_of_the_four_phases_and_resumed(arguments, monkeypatch):
     def killed(*_, **__):
         raise Killed
 
-    def killed_in_training(checkpoint, update):
+    def killed_in_training(directory, update):
         if update == 2:
             raise Killed
 
-    accelerator = build_accelerator(arguments)
+    accelerator = build_accelerator(config)
     phases = {  # what is broken, and how far the run then is
         "fit": ("fit_codebook", None, 1),
         "train": (None, killed_in_training, 1),
@@ -93,13 +92,13 @@ def test_killed_in_each_of_the_four_phases_and_resumed(arguments, monkeypatch):
             elif broken:
                 patch.setattr(label_fitting, broken, killed)
             with pytest.raises(Killed):
-                train_iterations(arguments, accelerator, after_checkpoint)
-        begun = len(list(iterations.Path(arguments.output_dir).glob("iteration-*")))
+                train_iterations(config, accelerator, after_checkpoint)
+        begun = len(list(iterations.Path(config.run.output_dir).glob("iteration-*")))
         assert begun == iteration, phase
-    assert train_iterations(arguments, accelerator).finished
-    _assert_equal(_results(arguments), expected)
+    assert train_iterations(config, accelerator).finished
+    _assert_equal(_results(config), expected)
 
-    output_dir = iterations.Path(arguments.output_dir)
+    output_dir = iterations.Path(config.run.output_dir)
     quality = json.loads((output_dir / "label_quality.json").read_text())
     assert list(quality) == ["iteration 1: 0-mfcc39", "iteration 2: 0-layer2"]
     assert (output_dir / "label_quality.png").stat().st_size > 5000
@@ -131,16 +130,18 @@ def _kill_second_time(patch, module, name) -> None:
     patch.setattr(module, name, broken)
 
 
-def test_each_iteration_overrides_the_recipe(arguments):
+def test_each_iteration_overrides_the_recipe(config):
     third = {"features": ["layer 1", "chroma24"], "clusters": [5, 7], "updates": 9, "learning_rate": 1e-4}
-    arguments.iterations.append(json.dumps(third))
-    first, second, last = iteration_arguments(arguments)
-    assert (first.label_features, first.num_clusters, first.max_updates) == (["mfcc39"], [6], 4)
-    assert (second.label_features, second.label_model) == (["layer2"], first.output_dir)
-    assert (last.label_features, last.num_clusters, last.learning_rate) == (["layer1", "chroma24"], [5, 7], 1e-4)
-    assert second.init_from is None  # the reference starts afresh
-    _, second, _ = iteration_arguments(dataclasses.replace(arguments, init_from_previous=True))
-    assert second.init_from == first.output_dir
+    config = config.with_flags(iterations=[FIRST, SECOND, third])
+    first, second, last = iteration_configs(config)
+    assert (first.labels.label_features, first.labels.num_clusters) == (("mfcc39",), (6,))
+    assert first.optimisation.max_updates == 4
+    assert (second.labels.label_features, second.labels.label_model) == (("layer2",), first.run.output_dir)
+    assert (last.labels.label_features, last.labels.num_clusters) == (("layer1", "chroma24"), (5, 7))
+    assert last.optimisation.learning_rate == 1e-4
+    assert second.model.init_from is None  # the reference starts afresh
+    _, second, _ = iteration_configs(config.with_flags(init_from_previous=True))
+    assert second.model.init_from == first.run.output_dir
 
 
 @pytest.mark.parametrize(
@@ -152,12 +153,11 @@ def test_each_iteration_overrides_the_recipe(arguments):
         ({"features": "mfcc39", "clusters": [8, 9], "updates": 4}, "iteration 2: --num_clusters has 2 numbers"),
     ],
 )
-def test_an_iteration_that_cannot_run_is_an_error_before_the_first(arguments, entry, message):
-    broken = dataclasses.replace(arguments, iterations=[json.dumps(FIRST), json.dumps(entry)])
+def test_an_iteration_that_cannot_run_is_an_error_before_the_first(config, entry, message):
     with pytest.raises(UserError, match=message):
-        iteration_arguments(broken)
+        iteration_configs(config.with_flags(iterations=[FIRST, entry]))
 
 
-def test_a_first_iteration_on_a_layer_needs_a_model(arguments):
+def test_a_first_iteration_on_a_layer_needs_a_model(config):
     with pytest.raises(UserError, match="iteration 1: 'layer2' needs a trained model"):
-        iteration_arguments(dataclasses.replace(arguments, iterations=[json.dumps(SECOND)]))
+        iteration_configs(config.with_flags(iterations=[SECOND]))

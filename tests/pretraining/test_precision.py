@@ -7,7 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from musicssl.distributed import in_float64
-from musicssl.pretraining.model.building import build_accelerator
+from musicssl.pretraining.model.device import build_accelerator
 from musicssl.pretraining.run import train
 
 
@@ -24,13 +24,13 @@ class NoFloat64(TorchDispatchMode):
 
 @pytest.mark.parametrize("model", ["music2vec", "musichubert"])
 def test_nothing_else_of_a_run_is_in_float64(model, small_run, tones, tmp_path, monkeypatch):
-    arguments = small_run(model, tmp_path, "--validation_data", tones, "--validation_clips", 2, "--max_updates", 3)
+    config = small_run(model, tmp_path, "--validation_data", tones, "--validation_clips", 2, "--max_updates", 3)
     AcceleratorState._reset_state(True)
-    accelerator = build_accelerator(arguments)
-    for module in ("update", "objectives"):
+    accelerator = build_accelerator(config)
+    for module in ("sums", "objectives"):
         monkeypatch.setattr(f"musicssl.pretraining.training.{module}.in_float64", torch.Tensor.float)
     with NoFloat64():
-        assert train(arguments, accelerator).finished
+        assert train(config, accelerator).finished
 
 
 def test_float64_on_its_own_device_where_it_can_be():

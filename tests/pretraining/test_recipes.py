@@ -8,7 +8,8 @@ from musicssl.errors import UserError
 from musicssl.pretraining.config.parsing import parse_arguments
 from musicssl.pretraining.config.recipes import load_recipe, write_recipe
 from musicssl.pretraining.masking import span_mask
-from musicssl.pretraining.model.building import build_accelerator, build_config, build_model
+from musicssl.pretraining.model.building import build_model, build_model_config
+from musicssl.pretraining.model.device import build_accelerator
 from musicssl.pretraining.planning.cost import count_parameters, crop_cost
 from musicssl.pretraining.training.optimizer import make_optimizer
 
@@ -39,6 +40,10 @@ def parse(*flags):
     return parse_arguments([str(flag) for flag in flags])[0]
 
 
+def model_config_of(config):
+    return build_model_config(config.model, config.labels.num_clusters)
+
+
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_recipe_changes_what_its_name_says_and_trains_one_update(name):
     """At reduced width (the depth stays, so that every target layer exists)."""
@@ -50,22 +55,23 @@ def test_recipe_changes_what_its_name_says_and_trains_one_update(name):
     unexpected = {key for key in recipe if recipe[key] != vanilla.get(key)} - PUBLISHED[name].keys()
     assert unexpected <= {"recipe_name", "iterations"}
 
-    arguments = parse(
+    config = parse(
         "--config", name, "--dry_run", "--model_config", "hidden_size=24", "num_attention_heads=2",
         "intermediate_size=32", "num_conv_pos_embedding_groups=4", "conv_dim=[8,8,8,8,8,8,8]",
     )  # fmt: skip
-    config = build_config(arguments)
-    model = build_model(arguments, config)
-    assert config.num_hidden_layers == 12 and config.layerdrop == 0.05
-    optimizer = make_optimizer(model, arguments.learning_rate)
+    model_config = model_config_of(config)
+    model = build_model(config.model, model_config, config.optimisation.seed)
+    assert model_config.num_hidden_layers == 12 and model_config.layerdrop == 0.05
+    optimizer = make_optimizer(model, config.optimisation.learning_rate)
     waveforms = torch.randn(2, 32000, generator=torch.Generator().manual_seed(0))
     frames = int(model._get_feat_extract_output_lengths(32000))
+    masking = config.masking
     mask = span_mask(
-        2, frames, arguments.mask_probability, arguments.mask_span, arguments.min_mask_spans, torch.Generator()
+        2, frames, masking.mask_probability, masking.mask_span, masking.min_mask_spans, torch.Generator()
     )
     inputs = {"input_values": waveforms, "mask_time_indices": mask}
-    if arguments.model == "musichubert":
-        inputs["labels"] = torch.arange(frames).expand(2, -1) % arguments.num_clusters[0]
+    if config.model.model == "musichubert":
+        inputs["labels"] = torch.arange(frames).expand(2, -1) % config.labels.num_clusters[0]
     else:
         model.update_teacher(0)
     before = model.base_model.masked_spec_embed.detach().clone()
@@ -79,13 +85,13 @@ def test_costs_are_those_of_the_cost_sheet():
     """Parameters and FLOPs of both base models (algorithms sheet, E1 and E2)."""
     expected = {"music2vec": (93_164_288, 590_592, 1836.2, 259.3), "musichubert": (94_371_712, 325_888, 1499.2, 214.9)}
     for model, (encoder, head, gflop_30s, gflop_5s) in expected.items():
-        arguments = parse("--config", VANILLA[model], "--dry_run")
-        config = build_config(arguments)
+        config = parse("--config", VANILLA[model], "--dry_run")
+        model_config = model_config_of(config)
         with torch.device("meta"):
-            parameters = count_parameters(build_model(arguments, config))
+            parameters = count_parameters(build_model(config.model, model_config, config.optimisation.seed))
         assert parameters["encoder"] == encoder and parameters["head"] == head
-        assert crop_cost(config, 480_000).training_flops / 1e9 == pytest.approx(gflop_30s, abs=0.1)
-        assert crop_cost(config, 80_000).training_flops / 1e9 == pytest.approx(gflop_5s, abs=0.1)
+        assert crop_cost(model_config, 480_000).training_flops / 1e9 == pytest.approx(gflop_30s, abs=0.1)
+        assert crop_cost(model_config, 80_000).training_flops / 1e9 == pytest.approx(gflop_5s, abs=0.1)
 
 
 def test_dry_run_prints_the_twelve(capsys):
@@ -102,10 +108,11 @@ def test_dry_run_prints_the_twelve(capsys):
 
 
 def test_resolved_recipe_repeats_the_run(tmp_path):
-    arguments = parse("--config", "musichubert_k2000_iter2", "--dry_run", "--model_config", "layerdrop=0")
-    write_recipe(arguments, tmp_path / "recipe.yaml")
+    config = parse("--config", "musichubert_k2000_iter2", "--dry_run", "--model_config", "layerdrop=0")
+    write_recipe(config, tmp_path / "recipe.yaml")
     again = parse("--config", tmp_path / "recipe.yaml")
-    assert build_config(again).to_dict() == build_config(arguments).to_dict()
+    assert again == config
+    assert model_config_of(again).to_dict() == model_config_of(config).to_dict()
     write_recipe(again, tmp_path / "again.yaml")
     assert (tmp_path / "again.yaml").read_text() == (tmp_path / "recipe.yaml").read_text()
 
@@ -154,7 +161,7 @@ def test_wrong_flag_names_flag_and_fix(flags, message):
 )  # fmt: skip
 def test_wrong_model_setting(setting, message):
     with pytest.raises(UserError, match=message):
-        build_config(parse("--model", "music2vec", "--dry_run", "--model_config", setting))
+        model_config_of(parse("--model", "music2vec", "--dry_run", "--model_config", setting))
 
 
 @pytest.mark.parametrize(("flags", "unused"), [((), False), (("--model_config", "layerdrop=0.1"), True)])

@@ -12,11 +12,13 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 from transformers import AutoFeatureExtractor, AutoModel, AutoModelForPreTraining
 
+from musicssl.audio import sources
 from musicssl.errors import UserError
 from musicssl.pretraining.files import checkpoint
 from musicssl.pretraining.files.checkpoint import list_checkpoints
 from musicssl.pretraining.files.metrics import read_metrics
-from musicssl.pretraining.model.building import build_accelerator
+from musicssl.pretraining.model import building
+from musicssl.pretraining.model.device import build_accelerator
 from musicssl.pretraining.run import train
 from musicssl.pretraining.training.health import UnhealthyRun
 from musicssl.pretraining.training.objectives import Music2VecObjective
@@ -24,9 +26,9 @@ from musicssl.pretraining.training.objectives import Music2VecObjective
 MODELS = ("music2vec", "musichubert")
 
 
-def run(arguments, **options):
+def run(config, **options):
     AcceleratorState._reset_state(True)
-    return train(arguments, build_accelerator(arguments), **options)
+    return train(config, build_accelerator(config), **options)
 
 
 def rows_without_speed(output_dir):
@@ -55,7 +57,7 @@ def test_run_is_written_and_interrupted_run_equals_whole_run(model, small_run, t
     whole = small_run(model, tmp_path / "whole", *flags)
     assert run(whole).finished
     interrupted = small_run(model, tmp_path / "interrupted", *flags, "--checkpoint_every", 3)
-    result = run(interrupted, after_checkpoint=lambda path, update: os.kill(os.getpid(), signal.SIGTERM))
+    result = run(interrupted, after_checkpoint=lambda directory, update: os.kill(os.getpid(), signal.SIGTERM))
     assert not result.finished
     assert 3 < result.update < 8
     result = run(small_run(model, tmp_path / "interrupted", *flags))
@@ -82,10 +84,10 @@ def test_run_is_written_and_interrupted_run_equals_whole_run(model, small_run, t
 
 @pytest.mark.parametrize("model", MODELS)
 def test_loss_falls(model, small_run, tmp_path):
-    arguments = small_run(
+    config = small_run(
         model, tmp_path, "--max_updates", 40, "--log_every", 5, "--checkpoint_every", 40, "--learning_rate", 3e-3
     )
-    run(arguments)
+    run(config)
     losses = [row["loss/masked"] for row in read_metrics(tmp_path / "metrics.jsonl")]
     assert sum(losses[-3:]) / 3 < 0.85 * losses[0]
 
@@ -96,6 +98,21 @@ def test_bf16_keeps_weights_and_teacher_in_fp32(model, small_run, tmp_path):
     tensors = load_file(tmp_path / "model.safetensors").values()
     assert all(tensor.dtype == torch.float32 and tensor.isfinite().all() for tensor in tensors)
     assert 0 < read_metrics(tmp_path / "metrics.jsonl")[0]["loss/masked"] < 20
+
+
+def test_audio_is_opened_once_and_the_model_configured_once(small_run, tmp_path, monkeypatch):
+    """Also where labels are fitted, measured and stored."""
+    calls = []
+
+    def count(module, name):
+        real = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *args, **options: calls.append(name) or real(*args, **options))
+
+    count(sources, "_open_table")
+    count(building, "build_model_config")
+    config = small_run("musichubert", tmp_path, "--store_labels", "true")
+    assert run(config).finished
+    assert sorted(calls) == ["_open_table", "build_model_config"]
 
 
 def test_old_checkpoints_go_and_the_best_stays(small_run, tones, tmp_path):
@@ -131,31 +148,31 @@ def test_one_bad_update_is_skipped_and_many_stop_the_run(small_run, tmp_path, mo
 
     calls.clear()
     bad_updates = set(range(4, 100))
-    arguments = small_run(
+    config = small_run(
         "music2vec", tmp_path / "many", "--micro_batch_clips", 2, "--max_updates", 50, "--max_nonfinite_updates", 3
     )
     with pytest.raises(UnhealthyRun, match=r"update 6: .*not finite 3 times.*checkpoint-000006|checkpoint-000003"):
-        run(arguments)
+        run(config)
     assert all(tensor.isfinite().all() for tensor in load_file(tmp_path / "many" / "model.safetensors").values())
 
 
 def test_collapse_stops_the_run_with_cause_and_remedy(small_run, tmp_path):
-    arguments = small_run(
+    config = small_run(
         "music2vec", tmp_path, "--learning_rate", 1, "--max_grad_norm", 0, "--collapse_grace_updates", 5,
         "--max_updates", 60, "--checkpoint_every", 2,
     )  # fmt: skip
     with pytest.raises(UnhealthyRun, match=r"collapse: (prediction|target)/std is .*checkpoint-0000.*--learning_rate"):
-        run(arguments)
+        run(config)
     AutoModel.from_pretrained(tmp_path)
 
 
 def test_divergence_stops_the_run(small_run, tmp_path):
-    arguments = small_run(
+    config = small_run(
         "musichubert", tmp_path, "--learning_rate", 3, "--max_grad_norm", 0, "--divergence_updates", 5,
         "--max_updates", 200, "--log_every", 50, "--checkpoint_every", 100, "--max_nonfinite_updates", 1000,
     )  # fmt: skip
     with pytest.raises(UnhealthyRun, match="divergence: the smoothed loss"):
-        run(arguments)
+        run(config)
 
 
 def test_full_disk_leaves_the_last_checkpoint_usable(small_run, tmp_path):
@@ -165,9 +182,9 @@ def test_full_disk_leaves_the_last_checkpoint_usable(small_run, tmp_path):
     if mounted.returncode:
         pytest.skip("mounting a small disk is not allowed here")
     try:
-        arguments = small_run("music2vec", small_disk / "run", "--checkpoint_every", 1, "--keep_checkpoints", 9)
+        config = small_run("music2vec", small_disk / "run", "--checkpoint_every", 1, "--keep_checkpoints", 9)
         with pytest.raises(UserError, match="the disk is full.*last good checkpoint is .*checkpoint-00000"):
-            run(arguments)
+            run(config)
         good = list_checkpoints(small_disk / "run")
         assert good
         AutoModelForPreTraining.from_pretrained(good[-1])
@@ -183,7 +200,7 @@ def test_data_that_vanish_stop_the_run_and_it_goes_on_when_they_are_back(small_r
     audio = make_tones(tmp_path / "audio", 8)
     away = tmp_path / "away"
 
-    def unplug(path, update):
+    def unplug(directory, update):
         if update == 3:
             shutil.move(audio, away)
 

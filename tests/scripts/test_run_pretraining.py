@@ -13,9 +13,13 @@ import psutil
 import pytest
 import soundfile
 import torch
+from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
+from musicssl.commands.pretrain import main, pretrain
+from musicssl.errors import UserError
 from musicssl.pretraining.files.metrics import read_metrics
+from musicssl.pretraining.run import TrainingResult
 
 SMALL = shlex.split(
     "--model_config hidden_size=32 num_hidden_layers=2 num_attention_heads=2 intermediate_size=48 projection_dim=16 "
@@ -102,13 +106,36 @@ def test_two_processes_killed_twice_equal_two_left_alone(project_root, noise, tm
     assert len(rows[0]) == 20
 
 
-def test_wrong_input_is_one_line_and_status_2(project_root, tmp_path):
-    """Through the real entry point: no traceback, the flag and the fix."""
+@pytest.mark.parametrize("entry", [["run_pretraining.py"], ["-m", "musicssl.commands.pretrain"]])
+def test_wrong_input_is_one_line_and_status_2(entry, project_root, tmp_path):
+    """Through the real entry points: no traceback, the flag and the fix."""
     result = subprocess.run(
-        [sys.executable, "run_pretraining.py", "--config", "music2vec_tiny", "--train_data",
+        [sys.executable, *entry, "--config", "music2vec_tiny", "--train_data",
          str(tmp_path / "nowhere"), "--output_dir", str(tmp_path / "run")],
         cwd=project_root, capture_output=True, text=True,
     )  # fmt: skip
     assert result.returncode == 2
     lines = result.stderr.strip().splitlines()
     assert len(lines) == 1 and lines[0].startswith("error: ") and "nowhere" in lines[0]
+
+
+def test_python_trains_as_the_command_line_does(noise, tmp_path):
+    """The same weights, and the same refusals."""
+    model_config = {
+        "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48,
+        "num_conv_pos_embedding_groups": 4, "conv_dim": [8] * 7,
+    }  # fmt: skip
+    settings = {"crop_seconds": 1, "min_seconds": 1, "audio_seconds_per_update": 2, "max_updates": 2}
+    AcceleratorState._reset_state(True)
+    result = pretrain(
+        "music2vec_tiny", train_data=[noise], output_dir=tmp_path / "python", model_config=model_config, **settings
+    )
+    assert result == TrainingResult(tmp_path / "python", 2, finished=True)
+    flags = [f"{key}={value}" for key, value in model_config.items()]
+    settings = [f"--{key}={value}" for key, value in settings.items()]
+    command = ["--config", "music2vec_tiny", "--train_data", str(noise), "--output_dir", str(tmp_path / "command")]
+    main([*command, *settings, "--model_config", *flags])
+    found, expected = (load_file(tmp_path / name / "model.safetensors") for name in ("python", "command"))
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    with pytest.raises(UserError, match="--mask_span is 0: it must be above 0"):
+        pretrain("music2vec_tiny", train_data=[noise], output_dir=tmp_path / "python", mask_span=0)

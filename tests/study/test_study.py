@@ -254,17 +254,19 @@ def test_plan_fits_the_budget_and_names_runs_by_what_they_depend_on(music, tmp_p
     folders = {trial.folder for trial in small}
     assert len(folders) == len(small) == 4 + 2 * (len(ARMS) - 4)  # acoustic features have no seed
     assert not {trial.folder for trial in large if trial.trains} & folders
-    updates = {trial.arm: trial.arguments.max_updates for trial in small if trial.trains}
+    updates = {trial.arm: trial.config.optimisation.max_updates for trial in small if trial.trains}
     assert updates["music2vec_updates4k"] == pytest.approx(2 * updates["music2vec"], abs=1)
-    heard = [t.arguments.max_updates * t.arguments.audio_seconds_per_update for t in small if t.trains]
+    heard = [
+        t.config.optimisation.max_updates * t.config.optimisation.audio_seconds_per_update for t in small if t.trains
+    ]
     probing = plan.number_of_probes(ARMS, 2, curves=True)
     assert sum(heard) / plan.AUDIO_SECONDS_PER_MINUTE == pytest.approx(600 - probing, rel=0.01)
     assert expected_minutes(small, 1.0, jobs=1, curves=True) == pytest.approx(600, rel=0.01)
     assert share_of_budget(ARMS, 2, 302, 2.0, 1.0, jobs=2, curves=True) == pytest.approx(shares[0])
-    as_the_recipes = {t.arm: t.arguments.max_updates for t in make_plan(ARMS, *arguments) if t.trains}
+    as_the_recipes = {t.arm: t.config.optimisation.max_updates for t in make_plan(ARMS, *arguments) if t.trains}
     assert as_the_recipes["musichubert"] == 2000 and min(as_the_recipes.values()) >= 2000
-    iterations = [trial for trial in small if trial.arm == "musichubert_iter2"][0].arguments.iterations
-    assert sum(json.loads(each)["updates"] for each in iterations) == pytest.approx(updates["musichubert"], abs=1)
+    iterations = [trial for trial in small if trial.arm == "musichubert_iter2"][0].config.labels.iterations
+    assert sum(each["updates"] for each in iterations) == pytest.approx(updates["musichubert"], abs=1)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "track.flac").write_bytes(b"other music")
     other = make_plan(["musichubert"], 2, [str(tmp_path / "other")], tmp_path)
@@ -273,10 +275,10 @@ def test_plan_fits_the_budget_and_names_runs_by_what_they_depend_on(music, tmp_p
 
 def test_scaling_keeps_proportions(music, tmp_path):
     trial = make_plan(["music2vec"], 1, [str(music / "pretrain")], tmp_path)[0]
-    half = scaled(trial.arguments, 0.5)
-    assert half.max_updates == pytest.approx(trial.arguments.max_updates / 2, abs=1)
-    assert half.learning_rate == trial.arguments.learning_rate
-    steps = [plan.parse_mapping(each.model_config)["ema_anneal_end_step"] for each in (trial.arguments, half)]
+    half = scaled(trial.config, 0.5)
+    assert half.optimisation.max_updates == pytest.approx(trial.config.optimisation.max_updates / 2, abs=1)
+    assert half.optimisation.learning_rate == trial.config.optimisation.learning_rate
+    steps = [each.model.model_config["ema_anneal_end_step"] for each in (trial.config, half)]
     assert steps[1] == pytest.approx(steps[0] / 2, abs=1)
 
 

@@ -1,1 +1,1 @@
-"""What a run is asked to do: flags and recipes, parsed and checked before any heavy work."""
+"""The configuration of a run: flags and recipes, parsed and checked before any heavy work."""

@@ -1,50 +1,74 @@
-"""Recipes: YAML files of flags, in which `extends: NAME` or `extends: FILE` names the recipe that this one changes."""
+"""Recipes: YAML files of flags, in which `extends: NAME` or `extends: FILE` names the recipe that this one changes.
 
-import dataclasses
-import difflib
-import json
-import os
+`schema_version: N` says for which version of the flags a recipe was written; without the key it is 1 (package 0.1).
+A recipe of an older version resolves as it did then.
+"""
+
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from musicssl.errors import UserError
-from musicssl.pretraining.config.arguments import Arguments
+from musicssl.files import write_text
+from musicssl.pretraining.config.settings import FLAGS, FORMER_NAMES, PretrainConfig, suggestion
 from musicssl.recipes import find_recipe
 
-KEYS = tuple(entry.name for entry in dataclasses.fields(Arguments))
+SCHEMA_VERSION = 2
+# Version -> the flags whose default has changed since, or that are newer, with the value that the version used.
+DEFAULTS_OF: dict[int, dict[str, Any]] = {1: {}}
 
 
 def load_recipe(path: str | Path) -> dict[str, Any]:
     """Read a recipe and those it extends; the nearest value of a key wins, mappings are merged.
 
+    Returns:
+        Flags and their values. The version of the recipe named decides the defaults that have changed since.
+
     Raises:
-        UserError: the file is missing, is no mapping, extends itself, or has an unknown key.
+        UserError: the file is missing, is no mapping, extends itself, has an unknown key, or is of a newer version.
     """
-    return _load(find_recipe(path), ())
+    recipe = _load(find_recipe(path), ())
+    version = recipe.pop("schema_version")
+    defaults: dict[str, Any] = {}
+    for older in range(SCHEMA_VERSION - 1, version - 1, -1):
+        defaults |= DEFAULTS_OF[older]
+    return {**defaults, **recipe}
 
 
 def _load(path: Path, extended_by: tuple[Path, ...]) -> dict[str, Any]:
     if path in extended_by:
         chain = " -> ".join(str(one) for one in (*extended_by, path))
         raise UserError(f"{path}: the recipe extends itself ({chain}); remove one 'extends'")
-    try:
-        own = yaml.safe_load(path.read_text()) or {}
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(own, dict):
-        raise UserError(f"{path}: a recipe is a mapping of flags to values, not a {type(own).__name__}")
+    own = _read(path)
     base_name = own.pop("extends", None)
-    for key in own:
-        if key not in KEYS:
-            raise UserError(f"{path}: unknown key '{key}'{suggestion(key)}")
-    own.setdefault("recipe_name", path.stem)
     if base_name is None:
         return own
     base = _load(_base_of(path, base_name), (*extended_by, path))
     merged_config = {**(base.get("model_config") or {}), **(own.get("model_config") or {})}
     return {**base, **own, **({"model_config": merged_config} if merged_config else {})}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """One file, with today's names of its keys, its version and its name."""
+    try:
+        own = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(own, dict):
+        raise UserError(f"{path}: a recipe is a mapping of flags to values, not a {type(own).__name__}")
+    version = own.setdefault("schema_version", 1)
+    if version not in range(1, SCHEMA_VERSION + 1):
+        raise UserError(
+            f"{path}: schema_version is {version}, this version of the package reads 1 to {SCHEMA_VERSION}; "
+            "install a newer version of the package"
+        )
+    own = {FORMER_NAMES.get(key, key): value for key, value in own.items()}
+    for key in own:
+        if key not in FLAGS and key not in ("extends", "schema_version"):
+            raise UserError(f"{path}: unknown key '{key}'{suggestion(key)}")
+    own.setdefault("recipe_name", path.stem)
+    return own
 
 
 def _base_of(path: Path, base_name: str) -> Path:
@@ -55,47 +79,20 @@ def _base_of(path: Path, base_name: str) -> Path:
         raise UserError(f"{path}: extends: {str(error).removeprefix('--config: ')}") from error
 
 
-def suggestion(key: str) -> str:
-    """'; did you mean ...?' for a flag that is almost `key`, else a pointer to --help."""
-    near = difflib.get_close_matches(key, KEYS, n=1)
-    return f"; did you mean '{near[0]}'?" if near else "; --help lists all"
+def config_of_recipe(path: str | Path) -> PretrainConfig:
+    """The configuration that a recipe alone stands for.
+
+    Raises:
+        UserError: the recipe cannot be read, or a value has the wrong type; it names the file.
+    """
+    recipe = load_recipe(path)
+    try:
+        return PretrainConfig().with_flags(**recipe)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
-def recipe_to_flags(recipe: dict[str, Any]) -> list[str]:
-    """The command line that a recipe stands for; a null keeps the flag's default."""
-    flags = []
-    for key, value in recipe.items():
-        if isinstance(value, dict):
-            flags += [f"--{key}", *(f"{name}={json.dumps(entry)}" for name, entry in value.items())]
-        elif isinstance(value, list):
-            entries = [json.dumps(entry) if isinstance(entry, dict) else str(entry) for entry in value]
-            flags += [f"--{key}", *entries] if entries else []
-        elif value is not None:
-            flags.append(f"--{key}={value}")
-    return flags
-
-
-def arguments_to_recipe(arguments: Arguments) -> dict[str, Any]:
-    """All arguments as a recipe that repeats the run: `--config recipe.yaml`."""
-    recipe = dataclasses.asdict(arguments)
-    recipe["model_config"] = parse_mapping(arguments.model_config)
-    recipe["iterations"] = [yaml.safe_load(entry) for entry in arguments.iterations]
-    return recipe
-
-
-def parse_mapping(entries: list[str]) -> dict[str, Any]:
-    """['hidden_size=192', 'layerdrop=0'] -> {'hidden_size': 192, 'layerdrop': 0}; a later entry wins."""
-    mapping = {}
-    for entry in entries:
-        key, equals, value = entry.partition("=")
-        if not equals:
-            raise UserError(f"--model_config: '{entry}' is not KEY=VALUE, for example hidden_size=192")
-        mapping[key] = yaml.safe_load(value)
-    return mapping
-
-
-def write_recipe(arguments: Arguments, path: Path) -> None:
-    """Write every resolved argument, atomically."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(yaml.safe_dump(arguments_to_recipe(arguments), sort_keys=True))
-    os.replace(aside, path)
+def write_recipe(config: PretrainConfig, path: Path) -> None:
+    """Write every flag's value: `--config recipe.yaml` repeats the run."""
+    recipe = {**config.flags(), "schema_version": SCHEMA_VERSION}
+    write_text(path, yaml.safe_dump(recipe, sort_keys=True))

@@ -1,56 +1,33 @@
-"""What may change between a run and its continuation."""
+"""What may change between a run and its continuation: the flags with the fact `may_change`.
+
+They say where things are written, how often, and who watches; none of them changes what is learned.
+"""
 
 from pathlib import Path
 
-import yaml
-
 from musicssl.errors import UserError
-from musicssl.pretraining.config.arguments import Arguments
-from musicssl.pretraining.config.recipes import arguments_to_recipe
+from musicssl.pretraining.config.recipes import config_of_recipe
+from musicssl.pretraining.config.settings import FLAGS, PretrainConfig
 from musicssl.pretraining.files.checkpoint import read_state
 
-# Where things are written, how often, and who watches: none of these changes what is learned.
-MAY_CHANGE = {
-    "output_dir",
-    "resume",
-    "recipe_name",
-    "checkpoint_every",
-    "keep_checkpoints",
-    "keep_best",
-    "log_every",
-    "validate_every",
-    "validation_data",
-    "validation_clips",
-    "log_with",
-    "push_to_hub",
-    "hub_model_id",
-    "hub_private",
-    "push_every",
-    "dry_run",
-    "max_nonfinite_updates",
-    "collapse_grace_updates",
-    "min_target_std",
-    "min_prediction_std",
-    "min_label_perplexity",
-    "divergence_action",
-    "divergence_margin",
-    "divergence_updates",
-    "max_bad_fraction",
-}
+MUST_STAY = tuple(name for name, (_, own) in FLAGS.items() if not own.metadata.get("may_change"))
 
 
-def check_same_run(arguments: Arguments, world_size: int, source: Path) -> None:
-    """Raise UserError unless the arguments continue the run of checkpoint `source`."""
-    # A flag that the run's version did not have yet was at what is its default today.
-    then = arguments_to_recipe(Arguments()) | yaml.safe_load((source / "recipe.yaml").read_text())
-    now = arguments_to_recipe(arguments)
-    changed = [key for key in now if key not in MAY_CHANGE and then[key] != now[key]]
-    # The micro-batch that was found is written back, so leaving it out again is no change.
-    if arguments.micro_batch_clips is None and "micro_batch_clips" in changed:
-        arguments.micro_batch_clips = then["micro_batch_clips"]
-        changed.remove("micro_batch_clips")
+def continue_run(config: PretrainConfig, world_size: int, source: Path) -> PretrainConfig:
+    """The configuration with which the run of checkpoint `source` continues: as given, with the run's micro-batch.
+
+    Raises:
+        UserError: the configuration or the number of processes belongs to another run.
+    """
+    # A flag that the run's version did not have yet was at the default of that version.
+    then = config_of_recipe(source / "recipe.yaml").flags()
+    if config.optimisation.micro_batch_clips is None:
+        # The micro-batch that was found is in the run's recipe, so leaving it out again is no change.
+        config = config.with_flags(micro_batch_clips=then["micro_batch_clips"])
+    now = config.flags()
+    changed = [name for name in MUST_STAY if then[name] != now[name]]
     if changed:
-        differences = "; ".join(f"--{key} was {then[key]}, is {now[key]}" for key in changed)
+        differences = "; ".join(f"--{name} was {then[name]}, is {now[name]}" for name in changed)
         raise UserError(
             f"{source} belongs to a run with other settings: {differences}. Restore them, or start a new run in "
             "another --output_dir (with --init_from to keep the weights)"
@@ -61,3 +38,4 @@ def check_same_run(arguments: Arguments, world_size: int, source: Path) -> None:
             f"{source} was written by {processes} process(es), this is a run of {world_size}: "
             f"launch with --num_processes {processes}, or start a new run with --init_from {source}"
         )
+    return config

@@ -1,4 +1,4 @@
-"""Checkpoints: written aside and renamed, so that one that exists is whole.
+"""Checkpoints. Each is written under another name and then renamed, so a checkpoint that exists is complete.
 
     runs/NAME/
       config.json  model.safetensors  preprocessor_config.json  recipe.yaml    the newest checkpoint's, hard-linked
@@ -15,7 +15,6 @@ Masks and dropout need no state: they are functions of the update (see `randomne
 
 import errno
 import itertools
-import json
 import os
 import re
 import shutil
@@ -26,10 +25,28 @@ from typing import Any
 import torch
 
 from musicssl.errors import UserError
+from musicssl.files import partial_path, read_json, remove, whole_file
 
 NAME = re.compile(r"checkpoint-(\d{6,})$")
 ROOT_FILES = ("config.json", "model.safetensors", "preprocessor_config.json", "recipe.yaml")
 STATE_FILE = "trainer_state.json"
+
+
+def make_run_directory(output_dir: str | Path) -> Path:
+    """The output directory, made if needed.
+
+    Raises:
+        UserError: it cannot be made or written.
+    """
+    path = Path(output_dir)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / ".writable"
+        probe.touch()
+        probe.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"--output_dir {path}: cannot write there ({error.strerror}); choose another") from error
+    return path
 
 
 def checkpoint_path(output_dir: Path, update: int) -> Path:
@@ -55,7 +72,7 @@ def find_checkpoint(output_dir: Path, resume: str) -> Path | None:
         if existing:
             raise UserError(
                 f"--resume none, but {output_dir} holds a run up to {existing[-1].name}: "
-                "choose another --output_dir, or --resume auto to go on"
+                "choose another --output_dir, or --resume auto to continue it"
             )
         return None
     chosen = Path(resume)
@@ -71,7 +88,7 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
         UserError: the file cannot be read.
     """
     try:
-        return json.loads((checkpoint / STATE_FILE).read_text())
+        return read_json(checkpoint / STATE_FILE)
     except (OSError, ValueError) as error:
         raise UserError(f"{checkpoint / STATE_FILE} cannot be read ({error}); try another checkpoint") from error
 
@@ -81,23 +98,22 @@ def process_file(checkpoint: Path, rank: int) -> Path:
 
 
 class CheckpointWriter:
-    """Writes one checkpoint aside, in steps that several processes may share, and publishes it at the end."""
+    """Writes one checkpoint under another name, in steps that processes may share, and renames it at the end."""
 
     def __init__(self, output_dir: Path, update: int):
         self.final = checkpoint_path(output_dir, update)
-        self.aside = output_dir / f".{self.final.name}.partial"
+        self.aside = partial_path(self.final)
 
     def begin(self) -> None:
-        """By the main process, before any other writes."""
-        shutil.rmtree(self.aside, ignore_errors=True)
+        """Make the folder; by the main process, before any other process writes."""
+        remove(self.aside)
         self.aside.mkdir(parents=True)
 
     def publish(self) -> None:
-        """By the main process, after all have written: rename, then make the run's root point to the newest."""
+        """Rename the folder and link its files into the run's folder; by the main process, after all have written."""
         for path in self.aside.iterdir():
             _flush_to_disk(path)
-        if self.final.exists():
-            shutil.rmtree(self.final)
+        remove(self.final)
         os.replace(self.aside, self.final)
         for name in ROOT_FILES:
             _link(self.final / name, self.final.parent / name)
@@ -107,18 +123,18 @@ class CheckpointWriter:
 
 
 def remove_partial(output_dir: Path) -> None:
-    """Clear what a killed process left half-written."""
+    """Delete what a killed process left incomplete."""
     for path in output_dir.glob(".checkpoint-*.partial"):
         shutil.rmtree(path, ignore_errors=True)
 
 
 def set_aside_newer(output_dir: Path, source: Path) -> Path | None:
-    """Move the checkpoints after `source`, of the same run, out of the way: it goes on from `source` on a new branch.
+    """Move the checkpoints after `source` of the same run into a folder: the run continues from `source`.
 
-    Left where they are they would count as the newest, be kept in the place of the new ones and be resumed.
+    Otherwise they would count as the newest, and be kept and resumed instead of the new ones.
 
     Returns:
-        The folder that holds them now, or None when there are none.
+        The folder that now holds them, or None when there are none.
     """
     if source.resolve().parent != output_dir.resolve():
         return None
@@ -138,10 +154,6 @@ def remove_old(output_dir: Path, keep: int, best: str | None) -> None:
     for path in list_checkpoints(output_dir)[:-keep]:
         if path.name != best:
             shutil.rmtree(path)
-
-
-def write_json(path: Path, content: Any) -> None:
-    path.write_text(json.dumps(content, indent=1))
 
 
 def save_tensors(path: Path, content: Any) -> None:
@@ -184,12 +196,9 @@ def _flush_to_disk(path: Path) -> None:
 
 
 def _link(source: Path, target: Path) -> None:
-    """Point `target` at `source`'s content, atomically; a copy where the file system has no hard links."""
-    aside = target.with_name(f".{target.name}.partial")
-    aside.unlink(missing_ok=True)
-    try:
-        os.link(source, aside)
-    except OSError:
-        shutil.copyfile(source, aside)
-    os.replace(aside, target)
-    aside.unlink(missing_ok=True)  # rename does nothing when both already are the same file
+    """Point `target` at `source`'s content; a copy where the file system has no hard links."""
+    with whole_file(target) as partial:
+        try:
+            os.link(source, partial)
+        except OSError:
+            shutil.copyfile(source, partial)

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from musicssl.errors import UserError
-from musicssl.plotting import load_pyplot
+from musicssl.plotting import load_pyplot, save_figure
 from musicssl.pretraining.files.metrics import read_metrics
 
 # (title, metric names, logarithmic); a panel without any of its metrics is left out.
@@ -23,7 +23,7 @@ PANELS = (
 
 
 def plot_training(metrics_file: Path, picture: Path, title: str) -> None:
-    """Draw the curves of a run; without matplotlib, say so and go on."""
+    """Draw the curves of a run; without matplotlib, print that there is no picture."""
     try:
         pyplot = load_pyplot()
     except UserError as error:
@@ -50,5 +50,4 @@ def plot_training(metrics_file: Path, picture: Path, title: str) -> None:
         axis.set_visible(False)
     figure.suptitle(title)
     figure.tight_layout()
-    figure.savefig(picture)
-    pyplot.close(figure)
+    save_figure(figure, picture)

@@ -1,6 +1,5 @@
-"""environment.json: on what a run was trained, for its model card."""
+"""environment.json: the machine and the software of a run, for its model card."""
 
-import json
 import os
 import platform
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ import torch
 from accelerate import Accelerator
 
 from musicssl.audio.sources import Source
+from musicssl.files import write_json
 
 _PACKAGES = ("torch", "transformers", "accelerate", "datasets", "faiss-cpu")
 
@@ -31,4 +31,4 @@ def write_environment(path: Path, accelerator: Accelerator, sources: Sequence[So
         "python": platform.python_version(),
         **{name: version(name) for name in _PACKAGES},
     }
-    path.write_text(json.dumps(content, indent=2) + "\n")
+    write_json(path, content)

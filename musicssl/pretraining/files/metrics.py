@@ -29,7 +29,7 @@ class MetricsLog:
 
     Args:
         size: bytes of metrics.jsonl that belong to the checkpoint being resumed; rows after it are dropped, since
-            the run will write them again.
+            the run writes them again.
     """
 
     def __init__(self, path: Path, accelerator: Accelerator, size: int = 0):

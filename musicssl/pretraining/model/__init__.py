@@ -1,1 +1,1 @@
-"""The model of a run: configuration, first weights, kernels."""
+"""The model of a run: its configuration, first weights, device and kernels."""

@@ -4,8 +4,8 @@ Published encoders share our architectures: facebook/data2vec-audio-base and m-a
 facebook/hubert-base-ls960 is `hubert`, m-a-p/MERT-v0 is HuBERT under a model type of its own (`mert_model`).
 """
 
-import logging
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,15 +13,14 @@ from safetensors import SafetensorError
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
-from musicssl.errors import UserError
-
-logger = logging.getLogger(__name__)
+from musicssl.errors import UserError, first_line
 
 SAME_ARCHITECTURE = {
     "music2vec": ("music2vec", "data2vec-audio"),
     "musichubert": ("musichubert", "hubert", "mert_model"),
 }
-# What decides the shapes and meaning of weights; the rest (dropouts, teacher, labels) is the recipe's.
+# The settings of the configuration classes that decide the shapes and the meaning of weights; the rest (dropouts,
+# teacher, labels) is the recipe's.
 ARCHITECTURE_KEYS = (
     "hidden_size",
     "num_hidden_layers",
@@ -55,21 +54,26 @@ def published_architecture(source: str, model: str) -> dict[str, Any]:
     try:
         settings, _ = PreTrainedConfig.get_config_dict(source)
     except (OSError, ValueError) as error:
-        raise UserError(f"--init_from {source}: no configuration there ({_first_line(error)})") from error
+        raise UserError(f"--init_from {source}: no configuration found there ({first_line(error)})") from error
     model_type = settings.get("model_type")
     if model_type not in SAME_ARCHITECTURE[model]:
         raise UserError(
             f"--init_from {source} is a '{model_type}': {model} can start from {', '.join(SAME_ARCHITECTURE[model])}"
         )
     if model_type == "mert_model" and settings.get("feature_extractor_cqt"):
-        raise UserError(f"--init_from {source} takes a CQT as a second input, which {model} has not; use MERT-v0")
+        raise UserError(
+            f"--init_from {source} takes a CQT as a second input, which {model} does not support; use MERT-v0"
+        )
     return {key: settings[key] for key in ARCHITECTURE_KEYS if key in settings}
 
 
 def load_initial_weights(
-    model_class: type[PreTrainedModel], config: PreTrainedConfig, source: str
+    model_class: type[PreTrainedModel], config: PreTrainedConfig, source: str, report_line: Callable[[str], None]
 ) -> PreTrainedModel:
-    """The pre-training model with the encoder of `source`, and its heads where they fit; the rest is fresh.
+    """The pre-training model with the encoder of `source`, and its heads where they fit; the rest has random weights.
+
+    Args:
+        report_line: called with a line that says which parts came from `source` and which are random.
 
     Raises:
         UserError: weights of the encoder are missing, or shapes disagree.
@@ -80,7 +84,7 @@ def load_initial_weights(
                 source, config=config, dtype="float32", output_loading_info=True, ignore_mismatched_sizes=True
             )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise UserError(f"--init_from {source}: weights cannot be read ({_first_line(error)})") from error
+        raise UserError(f"--init_from {source}: weights cannot be read ({first_line(error)})") from error
     absent = sorted({*report["missing_keys"], *(entry[0] for entry in report["mismatched_keys"])})
     of_encoder = [key for key in absent if not key.startswith(PRETRAINING_PARTS)]
     if of_encoder:
@@ -88,14 +92,22 @@ def load_initial_weights(
             f"--init_from {source}: {len(of_encoder)} encoder weights are missing or of another shape, "
             f"first {of_encoder[0]}"
         )
-    fresh = sorted({key.split(".")[0] for key in absent})
-    logger.info("started from %s; fresh: %s", source, ", ".join(fresh) or "nothing")
+    loaded = sorted(model.state_dict().keys() - set(absent))
+    report_line(
+        f"--init_from {source}: tensors from the checkpoint: {_count(loaded)}; with random weights: {_count(absent)}"
+    )
     return model
+
+
+def _count(keys: list[str]) -> str:
+    """'hubert 211, heads 2' for the names of weights."""
+    counts = Counter(key.split(".")[0] for key in keys)
+    return ", ".join(f"{part} {count}" for part, count in counts.items()) or "none"
 
 
 @contextmanager
 def _quiet_report() -> Iterator[None]:
-    """Without the table of missing keys that transformers prints: what matters of it is told by us."""
+    """Leave out the table of missing keys that transformers prints: our own line says what matters of it."""
     before = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
     try:
@@ -103,6 +115,3 @@ def _quiet_report() -> Iterator[None]:
     finally:
         transformers_logging.set_verbosity(before)
 
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

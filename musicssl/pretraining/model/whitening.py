@@ -1,8 +1,8 @@
-"""Start a front end from the statistics of its audio, so that random filters already tell sounds apart.
+"""Fit a front end to the statistics of some audio before training.
 
-A stack of random convolutions sends all sounds to nearly the same direction: a short training spends itself on undoing
-that, and a transformer behind it sees next to nothing. Standardising every channel layer by layer, and whitening what
-enters the transformer, keeps the differences (after Krähenbühl et al. 2015, arXiv:1511.06856). Not in the reference.
+A stack of random convolutions maps all sounds to nearly the same direction. A short training spends its updates on
+undoing that. Standardizing every channel layer by layer, and whitening what enters the transformer, keeps the
+differences between sounds (after Krähenbühl et al. 2015, arXiv:1511.06856). Not in the reference.
 
 Shapes: B clips, N samples, T frames, c channels, D width.
 """
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import PreTrainedModel
 
-# Directions with less than this share of the largest variance are not blown up.
+# Directions with less than this share of the largest variance are not scaled up to unit variance.
 WHITENING_FLOOR = 1e-4
 
 
@@ -26,7 +26,7 @@ def fit_front_end(model: PreTrainedModel, waveforms: torch.Tensor) -> None:
 
     Args:
         model: its convolutions have layer norms (`feat_extract_norm: layer`).
-        waveforms: (B, N), normalised as in training; thousands of frames in all.
+        waveforms: (B, N), normalized as in training; thousands of frames in all.
     """
     encoder = model.base_model
     hidden = waveforms[:, None]

@@ -1,1 +1,1 @@
-"""What a run will cost, and how its batch is cut."""
+"""What a run costs, and how its batch is divided over processes and forward passes."""

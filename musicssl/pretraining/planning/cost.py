@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from musicssl.pretraining.config.arguments import Arguments
+from musicssl.pretraining.config.settings import MaskingConfig
 from musicssl.pretraining.frames import frames_per_crop
 
 BYTES_FP32 = 4
@@ -61,9 +61,9 @@ def crop_cost(config: PreTrainedConfig, num_samples: int, masks_per_clip: int = 
     return UpdateCost(front_end + transformer, training)
 
 
-def training_cost(config: PreTrainedConfig, num_samples: int, arguments: Arguments) -> float:
+def training_cost(config: PreTrainedConfig, num_samples: int, masking: MaskingConfig) -> float:
     """Floating point operations of a training step of one crop, by a run's masks."""
-    return crop_cost(config, num_samples, arguments.masks_per_clip).training_flops
+    return crop_cost(config, num_samples, masking.masks_per_clip).training_flops
 
 
 def count_parameters(model: PreTrainedModel) -> dict[str, int]:
@@ -92,19 +92,19 @@ def estimate_memory_bytes(
 
 
 def measure_peak_flops(device: torch.device, dtype: torch.dtype, repeats: int = 10) -> float:
-    """Operations per second of a large matrix product on `device`: what the utilisation is a share of."""
+    """Operations per second of a large matrix product on `device`: the base of the utilization."""
     size = 8192 if device.type == "cuda" else 1536
     a = torch.randn(size, size, device=device, dtype=dtype)
     b = torch.randn(size, size, device=device, dtype=dtype)
-    product = torch.empty_like(a)  # a new one each time would be timed too
+    product = torch.empty_like(a)  # allocating it each time would be timed too
     seconds = min(_time_product(a, b, product) for _ in range(repeats))
     return 2 * size**3 / seconds
 
 
 def _time_product(a: torch.Tensor, b: torch.Tensor, product: torch.Tensor) -> float:
-    synchronise = (lambda: None) if a.device.type == "cpu" else lambda: torch.accelerator.synchronize(a.device)
-    synchronise()
+    synchronize = (lambda: None) if a.device.type == "cpu" else lambda: torch.accelerator.synchronize(a.device)
+    synchronize()
     start = time.perf_counter()
     torch.mm(a, b, out=product)
-    synchronise()
+    synchronize()
     return time.perf_counter() - start

@@ -1,13 +1,14 @@
-"""--dry_run: what recipes cost, before anything is read or trained."""
+"""--dry_run: print what recipes cost, before any audio is read or a model trained."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
-import yaml
 from accelerate import Accelerator
 
-from musicssl.pretraining.config.arguments import Arguments
-from musicssl.pretraining.model.building import MODELS, build_config, check_crop
+from musicssl.pretraining.config.settings import PretrainConfig, iteration_flags
+from musicssl.pretraining.model.building import MODELS, build_model_config, check_masks
+from musicssl.pretraining.model.device import compute_dtype
 from musicssl.pretraining.planning.cost import (
     count_parameters,
     estimate_memory_bytes,
@@ -16,14 +17,15 @@ from musicssl.pretraining.planning.cost import (
 )
 from musicssl.pretraining.planning.geometry import BatchGeometry, derive_geometry, wanted_clips_per_update
 from musicssl.pretraining.planning.micro_batch import largest_by_estimate
+from musicssl.tables import Table
 
 # Share of the measured matrix-product peak that training reaches; 0.4 is what well-tuned encoders do.
-ASSUMED_UTILISATION = 0.4
+ASSUMED_UTILIZATION = 0.4
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One training run, on paper."""
+    """The size and the cost of one training run."""
 
     name: str
     parameters: dict[str, int]
@@ -78,66 +80,55 @@ HEADER = (
 )
 
 
-def dry_run(all_arguments: list[Arguments], accelerator: Accelerator) -> None:
+def dry_run(configs: Sequence[PretrainConfig], accelerator: Accelerator) -> None:
     """Print a table with a row for each run that the recipes stand for."""
-    dtype = torch.bfloat16 if accelerator.mixed_precision == "bf16" else torch.float32
+    dtype = compute_dtype(accelerator)
     peak_flops = measure_peak_flops(accelerator.device, dtype)
-    plans = [plan_run(run, accelerator, peak_flops) for arguments in all_arguments for run in _runs(arguments)]
-    rows = [HEADER, *(plan.row() for plan in plans)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
-    for row in rows:
-        accelerator.print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    plans = [plan_run(run, accelerator, peak_flops) for config in configs for run in _runs(config)]
+    accelerator.print(Table(HEADER, [plan.row() for plan in plans]).text())
     accelerator.print(
         "Parameters in millions. FLOP of the encoder forward and backward, and of the teacher. Memory is an estimate. "
-        f"Hours assume {ASSUMED_UTILISATION:.0%} of the {peak_flops / 1e12:.2f} TFLOP/s that a {dtype} matrix product "
+        f"Hours assume {ASSUMED_UTILIZATION:.0%} of the {peak_flops / 1e12:.2f} TFLOP/s that a {dtype} matrix product "
         f"reaches on this {accelerator.device.type}, on each of {accelerator.num_processes} process(es)."
     )
 
 
-def plan_run(arguments: Arguments, accelerator: Accelerator, peak_flops: float) -> Plan:
+def plan_run(config: PretrainConfig, accelerator: Accelerator, peak_flops: float) -> Plan:
     """The plan of one run; the model is laid out without memory for its weights.
 
     Raises:
         UserError: settings that cannot be trained.
     """
-    config = build_config(arguments)
-    check_crop(arguments, config)
+    data, optimisation, num_processes = config.data, config.optimisation, accelerator.num_processes
+    model_config = build_model_config(config.model, config.labels.num_clusters)
+    check_masks(config.masking, data, model_config)
     with torch.device("meta"):
-        model = MODELS[arguments.model][1](config)
-    num_samples = round(arguments.crop_seconds * config.sampling_rate)
-    wanted = wanted_clips_per_update(arguments)
-    fits = largest_by_estimate(arguments, accelerator, model, max(1, wanted // accelerator.num_processes))
-    geometry = derive_geometry(arguments, accelerator.num_processes, fits)
-    flops = training_cost(config, num_samples, arguments) * geometry.clips_per_update
+        model = MODELS[config.model.model][1](model_config)
+    num_samples = round(data.crop_seconds * model_config.sampling_rate)
+    wanted = wanted_clips_per_update(optimisation, data.crop_seconds)
+    fits = largest_by_estimate(config, accelerator, model, max(1, wanted // num_processes))
+    geometry = derive_geometry(optimisation, data.crop_seconds, num_processes, fits)
+    flops = training_cost(model_config, num_samples, config.masking) * geometry.clips_per_update
     parameters = count_parameters(model)
     return Plan(
-        arguments.recipe_name or arguments.model,
+        config.name,
         parameters,
         geometry.clips_per_update,
-        arguments.crop_seconds,
-        arguments.max_updates,
+        data.crop_seconds,
+        optimisation.max_updates,
         flops,
         geometry,
         estimate_memory_bytes(
-            config, parameters, num_samples, geometry.micro_batch_clips, accelerator.mixed_precision == "bf16",
-            arguments.gradient_checkpointing,
+            model_config, parameters, num_samples, geometry.micro_batch_clips, accelerator.mixed_precision == "bf16",
+            config.model.gradient_checkpointing,
         ),
-        1000 * flops / (peak_flops * accelerator.num_processes * ASSUMED_UTILISATION),
+        1000 * flops / (peak_flops * num_processes * ASSUMED_UTILIZATION),
     )  # fmt: skip
 
 
-def _runs(arguments: Arguments) -> list[Arguments]:
-    """One set of arguments per iteration of a recipe."""
-    runs = []
-    for number, entry in enumerate(arguments.iterations, start=1):
-        iteration = yaml.safe_load(entry)
-        clusters = iteration.get("clusters", iteration.get("num_clusters", arguments.num_clusters))
-        runs.append(
-            replace(
-                arguments,
-                num_clusters=clusters if isinstance(clusters, list) else [clusters],
-                max_updates=iteration.get("updates", iteration.get("max_updates", arguments.max_updates)),
-                recipe_name=f"{arguments.recipe_name} [{number}]",
-            )
-        )
-    return runs or [arguments]
+def _runs(config: PretrainConfig) -> list[PretrainConfig]:
+    """One configuration per iteration of a recipe, or the recipe's own."""
+    return [
+        config.with_flags(**iteration_flags(entry)).with_flags(recipe_name=f"{config.name} [{number}]")
+        for number, entry in enumerate(config.labels.iterations, start=1)
+    ] or [config]

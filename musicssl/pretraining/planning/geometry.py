@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from musicssl.errors import UserError
-from musicssl.pretraining.config.arguments import Arguments
+from musicssl.pretraining.config.settings import OptimisationConfig
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,15 @@ class BatchGeometry:
         )
 
 
-def wanted_clips_per_update(arguments: Arguments) -> int:
+def wanted_clips_per_update(optimisation: OptimisationConfig, crop_seconds: float) -> int:
     """Crops in an update: whole ones in each device's share of the audio, as the reference packs them."""
-    share_seconds = arguments.audio_seconds_per_update / arguments.packing_devices
-    return arguments.packing_devices * int(share_seconds / arguments.crop_seconds + 1e-9)
+    share_seconds = optimisation.audio_seconds_per_update / optimisation.packing_devices
+    return optimisation.packing_devices * int(share_seconds / crop_seconds + 1e-9)
 
 
-def derive_geometry(arguments: Arguments, world_size: int, largest_micro_batch: int) -> BatchGeometry:
+def derive_geometry(
+    optimisation: OptimisationConfig, crop_seconds: float, world_size: int, largest_micro_batch: int
+) -> BatchGeometry:
     """The geometry nearest to the wanted audio per update.
 
     Args:
@@ -45,19 +47,19 @@ def derive_geometry(arguments: Arguments, world_size: int, largest_micro_batch: 
     Raises:
         UserError: the processes or the micro-batch cannot make a batch near the wanted one.
     """
-    wanted = wanted_clips_per_update(arguments)
+    wanted = wanted_clips_per_update(optimisation, crop_seconds)
     per_process = max(1, round(wanted / world_size))
-    if arguments.micro_batch_clips is not None:
-        micro_batch = arguments.micro_batch_clips
+    if optimisation.micro_batch_clips is not None:
+        micro_batch = optimisation.micro_batch_clips
         accumulation = max(1, round(wanted / (world_size * micro_batch)))
     else:
         accumulation = _accumulation(per_process, largest_micro_batch)
         micro_batch = max(1, round(per_process / accumulation))
-    geometry = BatchGeometry(world_size, micro_batch, accumulation, arguments.crop_seconds)
+    geometry = BatchGeometry(world_size, micro_batch, accumulation, crop_seconds)
     if not 0.8 <= geometry.clips_per_update / wanted <= 1.25:
         raise UserError(
-            f"--audio_seconds_per_update {arguments.audio_seconds_per_update:g} is {wanted} clips of "
-            f"{arguments.crop_seconds:g} s, but the nearest here is {geometry}; choose another --micro_batch_clips, "
+            f"--audio_seconds_per_update {optimisation.audio_seconds_per_update:g} is {wanted} clips of "
+            f"{crop_seconds:g} s, but the nearest here is {geometry}; choose another --micro_batch_clips, "
             f"fewer processes, or --audio_seconds_per_update {geometry.audio_seconds_per_update:g}"
         )
     return geometry

@@ -6,14 +6,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from musicssl.errors import UserError
-from musicssl.pretraining.config.arguments import Arguments
+from musicssl.pretraining.config.settings import HealthConfig
 
-# The loss is smoothed over about so many updates before it is compared with its best.
+# The loss is smoothed over about this many updates before it is compared with its best.
 SMOOTHING_UPDATES = 100
 
 
 class UnhealthyRun(UserError):
-    """Training has stopped by itself; the message says why and what to try."""
+    """A guard stopped training; the message says why and what to try."""
 
 
 @dataclass
@@ -29,10 +29,10 @@ class HealthState:
 
 
 class HealthMonitor:
-    """Looks at every update's numbers; `last_checkpoint` is what its messages recommend to go back to."""
+    """Checks the numbers of every update; its messages recommend `last_checkpoint` to return to."""
 
-    def __init__(self, arguments: Arguments, state: dict | None = None):
-        self.arguments = arguments
+    def __init__(self, limits: HealthConfig, state: dict | None = None):
+        self.limits = limits
         self.state = HealthState(**(state or {}))
         self.last_checkpoint: Path | None = None
 
@@ -50,7 +50,7 @@ class HealthMonitor:
             return True
         self.state.nonfinite_in_row += 1
         self.state.skipped_updates += 1
-        if self.state.nonfinite_in_row >= self.arguments.max_nonfinite_updates:
+        if self.state.nonfinite_in_row >= self.limits.max_nonfinite_updates:
             self._stop(
                 update,
                 f"the loss ({loss:g}) or gradient norm ({grad_norm:g}) was not finite "
@@ -65,7 +65,7 @@ class HealthMonitor:
         Raises:
             UnhealthyRun: a guard tripped.
         """
-        if update >= self.arguments.collapse_grace_updates:
+        if update >= self.limits.collapse_grace_updates:
             self._check_std(update, metrics, "target/std", "min_target_std", "the teacher's targets")
             self._check_std(update, metrics, "prediction/std", "min_prediction_std", "the predictions")
         self._check_divergence(update, next(iter(metrics.values())))
@@ -73,16 +73,16 @@ class HealthMonitor:
     def check_labels(self, update: int, perplexities: dict[str, float]) -> None:
         """Raise UnhealthyRun when nearly all frames carry the same label."""
         for name, perplexity in perplexities.items():
-            if perplexity < self.arguments.min_label_perplexity:
+            if perplexity < self.limits.min_label_perplexity:
                 self._stop(
                     update,
                     f"{name} is {perplexity:.2f}, below --min_label_perplexity "
-                    f"{self.arguments.min_label_perplexity:g}: nearly every frame has the same label",
+                    f"{self.limits.min_label_perplexity:g}: nearly every frame has the same label",
                     "listening to the data (silence?), or fitting the codebook again with more audio",
                 )
 
     def _check_std(self, update: int, metrics: dict[str, float], name: str, flag: str, what: str) -> None:
-        floor = getattr(self.arguments, flag)
+        floor = getattr(self.limits, flag)
         if metrics.get(name, math.inf) < floor:
             self._stop(
                 update,
@@ -91,21 +91,21 @@ class HealthMonitor:
             )
 
     def _check_divergence(self, update: int, loss: float) -> None:
-        state, arguments = self.state, self.arguments
+        state, limits = self.state, self.limits
         previous = loss if state.smoothed_loss is None else state.smoothed_loss
         state.smoothed_loss = previous + (loss - previous) / SMOOTHING_UPDATES
         if state.best_loss is None or state.smoothed_loss < state.best_loss:
             state.best_loss = state.smoothed_loss
-        above = state.smoothed_loss > state.best_loss + arguments.divergence_margin * abs(state.best_loss)
+        above = state.smoothed_loss > state.best_loss + limits.divergence_margin * abs(state.best_loss)
         state.updates_above_best = state.updates_above_best + 1 if above else 0
-        if state.updates_above_best < arguments.divergence_updates:
+        if state.updates_above_best < limits.divergence_updates:
             return
         cause = (
             f"divergence: the smoothed loss {state.smoothed_loss:.4g} has been more than "
-            f"{arguments.divergence_margin:.0%} above its best {state.best_loss:.4g} "
+            f"{limits.divergence_margin:.0%} above its best {state.best_loss:.4g} "
             f"for {state.updates_above_best} updates"
         )
-        if arguments.divergence_action == "stop":
+        if limits.divergence_action == "stop":
             self._stop(update, cause, "a lower --learning_rate, a longer warm-up, or --divergence_action warn")
         elif not state.warned_of_divergence:
             state.warned_of_divergence = True

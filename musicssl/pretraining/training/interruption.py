@@ -13,7 +13,7 @@ SAME_KEYSTROKE_SECONDS = 2.0
 
 
 class StopRequest:
-    """While entered, remembers SIGTERM or SIGINT instead of dying of it."""
+    """A context in which SIGTERM and SIGINT are recorded instead of ending the process."""
 
     def __init__(self):
         self.received: str | None = None

@@ -16,7 +16,8 @@ from musicssl.pretraining.training.interruption import StopRequest
 from musicssl.pretraining.training.objectives import label_perplexities
 from musicssl.pretraining.training.saving import save_checkpoint
 from musicssl.pretraining.training.state import TrainingRun
-from musicssl.pretraining.training.update import UpdateResult, compute_gradients, mean_metrics
+from musicssl.pretraining.training.sums import mean_metrics
+from musicssl.pretraining.training.update import UpdateResult, compute_gradients
 
 
 class Stopwatch:
@@ -42,47 +43,37 @@ def run_updates(run: TrainingRun) -> bool:
         UnhealthyRun: a health guard stopped the run.
         UserError: a checkpoint could not be written, or too much of the data is damaged.
     """
-    arguments = run.arguments
+    settings, max_updates = run.config.run, run.config.optimisation.max_updates
     stopwatch = Stopwatch()
     batches = _timed(run, stopwatch)
-    with StopRequest() as stop, ProgressBar(run.accelerator, run.update, arguments.max_updates) as bar:
-        while run.update < arguments.max_updates:
+    with StopRequest() as stop, ProgressBar(run.accelerator, run.update, max_updates) as bar:
+        while run.update < max_updates:
             result = _one_update(run, batches)
             stopwatch.updates += 1
             bar.advance(result.loss, _audio_rate(run, stopwatch))
-            is_last = run.update == arguments.max_updates
-            if run.update % arguments.log_every == 0 or is_last:
+            is_last = run.update == max_updates
+            if run.update % settings.log_every == 0 or is_last:
                 _write_row(run, result, stopwatch)
                 stopwatch.reset()
             stop_now = stop.anywhere(run.accelerator)
-            checkpoint_due = run.update % arguments.checkpoint_every == 0 or is_last
-            if run.validator and (run.update % arguments.validate_every == 0 or checkpoint_due):
+            checkpoint_due = run.update % settings.checkpoint_every == 0 or is_last
+            if run.validator and (run.update % settings.validate_every == 0 or checkpoint_due):
                 validation_loss = _validate(run)
             if checkpoint_due or stop_now:
                 _checkpoint(run, validation_loss if run.validator and checkpoint_due else None)
             if stop_now and not is_last:
                 bar.note(f"stopped by {stop.received or 'another process'} at update {run.update}, and saved")
                 break
-    return run.update == arguments.max_updates
+    return run.update == max_updates
 
 
 def _one_update(run: TrainingRun, batches: Iterator[dict[str, Any]]) -> UpdateResult:
     """Gradients, guards, step; `run.update` is then the number of updates done."""
-    arguments = run.arguments
-    learning_rate = arguments.learning_rate * run.schedule(run.update)
+    learning_rate = run.config.optimisation.learning_rate * run.schedule(run.update)
     for group in run.optimizer.param_groups:
         group["lr"] = learning_rate
-    result = compute_gradients(
-        run.model,
-        run.objective,
-        run.accelerator,
-        batches,
-        run.geometry.accumulation,
-        run.update,
-        arguments.seed,
-        arguments.max_grad_norm,
-        **run.objective.forward_options(is_logged=(run.update + 1) % arguments.log_every == 0),
-    )
+    is_logged = (run.update + 1) % run.config.run.log_every == 0
+    result = compute_gradients(run, batches, **run.objective.forward_options(is_logged))
     is_finite = run.health.check_finite(run.update, result.loss, result.grad_norm)
     if is_finite:
         run.optimizer.step()
@@ -132,13 +123,13 @@ def _checkpoint(run: TrainingRun, validation_loss: float | None) -> None:
     path = save_checkpoint(run, validation_loss)
     run.health.last_checkpoint = path
     if run.accelerator.is_main_process:
-        remove_old(run.output_dir, run.arguments.keep_checkpoints, run.best_checkpoint)
+        remove_old(run.output_dir, run.config.run.keep_checkpoints, run.best_checkpoint)
         if run.after_checkpoint:
             run.after_checkpoint(run.output_dir, run.update)
 
 
 def _timed(run: TrainingRun, stopwatch: Stopwatch) -> Iterator[dict[str, Any]]:
-    """The stream's batches, with the time spent waiting for them added up."""
+    """The batches of the stream; the stopwatch adds up the time spent waiting for them."""
     stream = iter(run.loader)
     while True:
         start = time.perf_counter()

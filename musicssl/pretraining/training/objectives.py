@@ -1,4 +1,4 @@
-"""What the loop knows of a model: how a micro-batch becomes inputs, what to do before an update, what to report.
+"""What the loop knows of a model: how to prepare a micro-batch, what to do before an update, what to report.
 
 Shapes: B clips, N samples of a crop, T frames, C codebooks, K clusters.
 """
@@ -11,7 +11,8 @@ from accelerate import Accelerator
 from transformers import PreTrainedModel
 
 from musicssl.distributed import in_float64
-from musicssl.pretraining.config.arguments import Arguments
+from musicssl.labels.labeller import Labeller
+from musicssl.pretraining.config.settings import MaskingConfig
 from musicssl.pretraining.masking import span_mask
 
 # A metric over many micro-batches and processes is the sum of its first numbers over the sum of its second.
@@ -20,13 +21,13 @@ WeightedMetrics = dict[str, tuple[torch.Tensor, torch.Tensor]]
 
 class Objective(Protocol):
     def prepare(self, batch: dict[str, Any], generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """A batch of the stream as the model's inputs: normalised, masked, labelled, on the device."""
+        """A batch of the stream as the model's inputs: normalized, masked, labelled, on the device."""
 
     def before_forward(self, update: int) -> None:
         """Called once before the first micro-batch of an update."""
 
     def forward_options(self, is_logged: bool) -> dict[str, Any]:
-        """What else the model is told in an update; `is_logged` says whether a row is written after it."""
+        """Further inputs of the model in an update; `is_logged` says whether a row is written after it."""
 
     def metrics(self, outputs: Any) -> WeightedMetrics:
         """Metric name -> (weighted sum, weight), 0-d tensors; the first entry is the loss over masked frames."""
@@ -41,35 +42,40 @@ class Objective(Protocol):
 
 
 class _MaskedPrediction:
-    """What both objectives share: normalised and masked waveforms."""
+    """What both objectives share: normalized and masked waveforms."""
 
-    def __init__(self, model: PreTrainedModel, arguments: Arguments, normalize: bool, device: torch.device):
+    def __init__(self, model: PreTrainedModel, masking: MaskingConfig, normalize: bool, device: torch.device):
         self.model = model
-        self.arguments = arguments
+        self.masking = masking
         self.normalize = normalize
         self.device = device
 
     def prepare(self, batch: dict[str, Any], generator: torch.Generator) -> dict[str, torch.Tensor]:
         waveforms = batch["waveform"].to(self.device, non_blocking=True)  # (B, N)
+        inputs = self.targets(batch, waveforms)
         if self.normalize:
             mean = batch["clip_mean"].to(self.device, non_blocking=True)
             std = batch["clip_std"].to(self.device, non_blocking=True)
             waveforms = normalize_waveforms(waveforms, mean, std)
-        return {"input_values": waveforms, "mask_time_indices": self.mask(waveforms, generator)}
+        return inputs | {"input_values": waveforms, "mask_time_indices": self.mask(waveforms, generator)}
+
+    def targets(self, batch: dict[str, Any], waveforms: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What the model is to predict of raw waveforms (B, N) on the device, where the model does not make it."""
+        return {}
 
     def mask(self, waveforms: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Bool (B * masks per clip, T) on the device."""
         clips, samples = waveforms.shape
         frames = int(self.model._get_feat_extract_output_lengths(samples))
-        arguments = self.arguments
+        masking = self.masking
         mask = span_mask(
-            clips * arguments.masks_per_clip,
+            clips * masking.masks_per_clip,
             frames,
-            arguments.mask_probability,
-            arguments.mask_span,
-            arguments.min_mask_spans,
+            masking.mask_probability,
+            masking.mask_span,
+            masking.min_mask_spans,
             generator,
-            equal_counts=arguments.equal_mask_counts,
+            equal_counts=masking.equal_mask_counts,
         )
         return mask.to(self.device, non_blocking=True)
 
@@ -92,9 +98,13 @@ class _MaskedPrediction:
 class Music2VecObjective(_MaskedPrediction):
     """Regression of the teacher's features at masked frames."""
 
+    def __init__(self, model, masking, normalize, device, ema_steps_per_update: int = 1):
+        super().__init__(model, masking, normalize, device)
+        self.ema_steps_per_update = ema_steps_per_update
+
     def before_forward(self, update: int) -> None:
-        """Move the teacher; several times for the reference's behaviour under accumulation."""
-        for _ in range(self.arguments.ema_steps_per_update):
+        """Move the teacher; several times to copy the reference under accumulation."""
+        for _ in range(self.ema_steps_per_update):
             self.model.update_teacher(update)
 
     def metrics(self, outputs: Any) -> WeightedMetrics:
@@ -107,26 +117,24 @@ class Music2VecObjective(_MaskedPrediction):
 
 
 class MusicHubertObjective(_MaskedPrediction):
-    """Naming the cluster of masked frames; labels come from the raw waveform, on the device."""
+    """Prediction of the cluster of each masked frame; labels come from the raw waveform, on the device."""
 
-    def __init__(self, model, arguments, normalize, device, labeller):
-        super().__init__(model, arguments, normalize, device)
+    def __init__(self, model, masking, normalize, device, labeller: Labeller):
+        super().__init__(model, masking, normalize, device)
         self.labeller = labeller.to(device)
         self.reset_label_counts()
 
-    def prepare(self, batch: dict[str, Any], generator: torch.Generator) -> dict[str, torch.Tensor]:
-        inputs = super().prepare(batch, generator)
-        waveforms = batch["waveform"].to(self.device, non_blocking=True)
-        inputs["labels"] = self.labeller.label_batch(batch, waveforms)  # (B, C, T)
+    def targets(self, batch: dict[str, Any], waveforms: torch.Tensor) -> dict[str, torch.Tensor]:
+        targets = {"labels": self.labeller.label_batch(batch, waveforms)}  # (B, C, T)
         auxiliary_targets = self.labeller.auxiliary_targets(waveforms)
         if auxiliary_targets is not None:
-            inputs["auxiliary_targets"] = auxiliary_targets  # (B, T, bins)
-        for counts, labels in zip(self._label_counts, inputs["labels"].unbind(1), strict=True):
+            targets["auxiliary_targets"] = auxiliary_targets  # (B, T, bins)
+        for counts, labels in zip(self._label_counts, targets["labels"].unbind(1), strict=True):
             counts += torch.bincount(labels.flatten(), minlength=len(counts))
-        return inputs
+        return targets
 
     def forward_options(self, is_logged: bool) -> dict[str, Any]:
-        """Unmasked frames are named only for the row: their logits would cost a share of every update."""
+        """Count unmasked frames for the row only: their logits would cost a share of every update."""
         return {"count_unmasked": is_logged}
 
     def metrics(self, outputs: Any) -> WeightedMetrics:
@@ -163,7 +171,7 @@ class MusicHubertObjective(_MaskedPrediction):
 def normalize_waveforms(waveforms: torch.Tensor, clip_mean: torch.Tensor, clip_std: torch.Tensor) -> torch.Tensor:
     """Zero mean and unit variance, by the whole clip's statistics where they are known (not NaN), else the crop's.
 
-    The reference normalises the whole file before it crops, with layer_norm's epsilon of 1e-5 in the variance.
+    The reference normalizes the whole file before it crops, with layer_norm's epsilon of 1e-5 in the variance.
 
     Args:
         waveforms: (B, N); clip_mean, clip_std: (B,).

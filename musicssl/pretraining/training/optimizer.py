@@ -1,4 +1,4 @@
-"""The optimiser of both references: Adam with decoupled weight decay on every parameter."""
+"""The optimizer of both references: Adam with decoupled weight decay on every parameter."""
 
 import math
 

@@ -10,8 +10,9 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from musicssl.errors import UserError
+from musicssl.files import write_json
 from musicssl.pretraining.config.recipes import write_recipe
-from musicssl.pretraining.files import checkpoint as files
+from musicssl.pretraining.files import checkpoint
 from musicssl.pretraining.files.metrics import MetricWindow
 from musicssl.pretraining.training.state import TrainingRun
 
@@ -27,10 +28,10 @@ def save_checkpoint(run: TrainingRun, validation_loss: float | None) -> Path:
     Raises:
         UserError: nothing could be written; checkpoints written before are untouched.
     """
-    accelerator, arguments = run.accelerator, run.arguments
-    writer = files.CheckpointWriter(run.output_dir, run.update)
+    accelerator = run.accelerator
+    writer = checkpoint.CheckpointWriter(run.output_dir, run.update)
     best = run.best_checkpoint, run.best_loss
-    measured = arguments.keep_best and validation_loss is not None
+    measured = run.config.run.keep_best and validation_loss is not None
     if measured and (run.best_loss is None or validation_loss < run.best_loss):
         best = writer.final.name, validation_loss
     # Collective: sharded states are gathered here. On the main process they are whole.
@@ -39,45 +40,45 @@ def save_checkpoint(run: TrainingRun, validation_loss: float | None) -> Path:
     def write_shared() -> None:
         accelerator.unwrap_model(run.model).save_pretrained(writer.aside, state_dict=model_state)
         run.feature_extractor.save_pretrained(writer.aside)
-        write_recipe(arguments, writer.aside / "recipe.yaml")
-        files.save_tensors(writer.aside / "optimizer.pt", optimizer_state)
-        files.write_json(writer.aside / files.STATE_FILE, _trainer_state(run, *best))
+        write_recipe(run.config, writer.aside / "recipe.yaml")
+        checkpoint.save_tensors(writer.aside / "optimizer.pt", optimizer_state)
+        write_json(writer.aside / checkpoint.STATE_FILE, _trainer_state(run, *best), indent=1, allow_nan=True)
 
     def write_own() -> None:
         own = {"stream": run.loader.state_dict(), "label_counts": run.objective.label_counts()}
-        files.save_tensors(files.process_file(writer.aside, accelerator.process_index), own)
+        checkpoint.save_tensors(checkpoint.process_file(writer.aside, accelerator.process_index), own)
 
-    # Each step must have worked on every process before the next begins.
+    # Each step must have worked on every process before the next one begins.
     if accelerator.is_main_process:
         steps = [writer.begin, write_shared, write_own, writer.publish]
     else:
         steps = [_nothing, _nothing, write_own, _nothing]
     for step in steps:
-        problem = files.try_to_write(step, run.output_dir)
+        problem = checkpoint.try_to_write(step, run.output_dir)
         if _any_failed(run, problem):
             if accelerator.is_main_process:
                 writer.abandon()
             last = run.health.last_checkpoint or "none"
             raise UserError(
                 f"{problem or f'another process cannot write {run.output_dir}'}; the last good checkpoint is {last}. "
-                "Make room (lower --keep_checkpoints?) and start the same command again: it goes on from there"
+                "Make room (lower --keep_checkpoints?) and start the same command again: it continues from there"
             )
     run.best_checkpoint, run.best_loss = best
     return writer.final
 
 
 def restore(run: TrainingRun, source: Path) -> None:
-    """Put a checkpoint's optimiser, metrics, health and place in the stream into a run built for it.
+    """Load a checkpoint's optimizer, metrics, health and place in the stream into a run built for it.
 
     The model's weights are loaded before the accelerator wraps it (see `run`).
 
     Raises:
         UserError: the checkpoint is damaged, or was written by another number of processes.
     """
-    state = files.read_state(source)
-    optimizer_state = files.load_tensors(source / "optimizer.pt")
+    state = checkpoint.read_state(source)
+    optimizer_state = checkpoint.load_tensors(source / "optimizer.pt")
     set_optimizer_state_dict(run.model, run.optimizer.optimizer, optimizer_state, options=WHOLE)
-    own = files.load_tensors(files.process_file(source, run.accelerator.process_index))
+    own = checkpoint.load_tensors(checkpoint.process_file(source, run.accelerator.process_index))
     run.loader.load_state_dict(own["stream"])
     for counts, saved in zip(run.objective.label_counts(), own["label_counts"], strict=True):
         counts.copy_(saved)

@@ -39,7 +39,7 @@ def make_schedule(name: str, max_updates: int, warmup_updates: int, hold_updates
     """The factor of the peak learning rate as a function of the update.
 
     Args:
-        name: "tri_stage", which decays over what warm-up and hold leave of `max_updates`, or "polynomial".
+        name: "tri_stage", which decays over the updates that follow warm-up and hold, or "polynomial".
 
     Raises:
         ValueError: the name is unknown or the stages do not fit into `max_updates`.
@@ -53,4 +53,4 @@ def make_schedule(name: str, max_updates: int, warmup_updates: int, hold_updates
         return lambda update: tri_stage(update, warmup_updates, hold_updates, decay_updates)
     if name == "polynomial":
         return lambda update: polynomial(update, warmup_updates, max_updates)
-    raise ValueError(f"no schedule named {name!r}: choose tri_stage or polynomial")
+    raise ValueError(f"no schedule named {name!r}; available: tri_stage or polynomial")

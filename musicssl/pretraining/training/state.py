@@ -1,4 +1,4 @@
-"""What a run consists of: handed from the function that builds it to the loop and to what saves and restores it."""
+"""What a run consists of: made by `assembly.build_run`, used by the loop and by what saves and restores it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ import torch
 from accelerate import Accelerator
 
 from musicssl.audio.loader import CropLoader
-from musicssl.pretraining.config.arguments import Arguments
+from musicssl.pretraining.config.settings import PretrainConfig
 from musicssl.pretraining.files.metrics import MetricsLog, MetricWindow
 from musicssl.pretraining.planning.geometry import BatchGeometry
 from musicssl.pretraining.training.health import HealthMonitor
@@ -21,7 +21,7 @@ from musicssl.pretraining.training.validation import Validator
 class TrainingRun:
     """All that a run consists of; what changes while it runs is in the second half and in every checkpoint."""
 
-    arguments: Arguments
+    config: PretrainConfig
     accelerator: Accelerator
     output_dir: Path
     model: torch.nn.Module
@@ -29,15 +29,16 @@ class TrainingRun:
     schedule: Callable[[int], float]
     objective: Objective
     loader: CropLoader
-    validator: Validator | None
     geometry: BatchGeometry
     flops_per_update: float
     peak_flops: float
     feature_extractor: Any
     log: MetricsLog
-    after_checkpoint: Callable[[Path, int], None] | None
-
     health: HealthMonitor
+    validator: Validator | None = None
+    # Called by the main process with the run's directory and the update, after each checkpoint.
+    after_checkpoint: Callable[[Path, int], None] | None = None
+
     window: MetricWindow = field(default_factory=MetricWindow)
     update: int = 0
     epoch: int = 0

@@ -11,7 +11,7 @@ from musicssl.errors import UserError
 from musicssl.pretraining.files.metrics import MetricWindow
 from musicssl.pretraining.randomness import VALIDATION, derive_seed, mask_generator
 from musicssl.pretraining.training.objectives import Objective
-from musicssl.pretraining.training.update import MetricSums, mean_metrics
+from musicssl.pretraining.training.sums import MetricSums, mean_metrics
 
 
 class Validator:

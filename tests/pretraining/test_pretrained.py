@@ -9,7 +9,7 @@ from transformers import Data2VecAudioConfig, Data2VecAudioModel, HubertConfig, 
 
 from musicssl.errors import UserError
 from musicssl.pretraining.config.parsing import parse_arguments
-from musicssl.pretraining.model.building import build_config, build_model
+from musicssl.pretraining.model.building import build_model, build_model_config
 
 # What the published configurations say beyond the defaults of their classes.
 DATA2VEC = {"layerdrop": 0.05, "activation_dropout": 0.1, "mask_time_prob": 0.05, "num_conv_pos_embeddings": 5}
@@ -49,18 +49,22 @@ def make_stand_in(directory, config_class, model_class, settings, published_only
 def initialised(model, source, *flags):
     recipe = f"{model}_base"
     command = ["--config", recipe, "--dry_run", "--init_from", str(source), *flags]
-    arguments = parse_arguments(command)[0]
-    return build_model(arguments, build_config(arguments))
+    config = parse_arguments(command)[0]
+    model_config = build_model_config(config.model, config.labels.num_clusters)
+    return build_model(config.model, model_config, config.optimisation.seed)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_published_encoder_fills_ours(name, tmp_path, project_root, monkeypatch):
+def test_published_encoder_fills_ours(name, tmp_path, project_root, monkeypatch, capsys):
     monkeypatch.chdir(project_root)
     model_name, config_class, model_class, settings, published_only = PUBLISHED[name]
     state = make_stand_in(tmp_path, config_class, model_class, settings, published_only)
     model = initialised(model_name, tmp_path)
     loaded = model.base_model.state_dict()
     assert loaded.keys() == state.keys()
+    printed = capsys.readouterr().out
+    assert f"--init_from {tmp_path}: tensors from the checkpoint: {model.base_model_prefix} {len(state)};" in printed
+    assert f"; with random weights: {'final_proj 2, teacher ' if model_name == 'music2vec' else 'heads '}" in printed
     for key, tensor in state.items():
         assert torch.equal(loaded[key], tensor), key
     assert model.config.model_type == model_name and model.config.layerdrop == 0.05

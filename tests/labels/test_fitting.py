@@ -10,11 +10,12 @@ from accelerate import Accelerator
 
 from musichubert.acoustic_features import feature_recipe
 from musichubert.errors import LabelError
+from musicssl.audio.sources import parse_sources
 from musicssl.errors import UserError
 from musicssl.labels import fitting as label_fitting
 from musicssl.labels.fitting import prepare_labeller
 from musicssl.labels.sampling import FrameSample, frame_keys, sample_capacity, sample_frames
-from musicssl.pretraining.config.arguments import Arguments
+from musicssl.labels.settings import LabelConfig
 
 
 @pytest.fixture(scope="module")
@@ -29,12 +30,17 @@ def music(tmp_path_factory):
     return folder
 
 
+LABELS = LabelConfig(label_features=("mfcc39",), num_clusters=(12,), kmeans_budget_mb=4)
+
+
 @pytest.fixture
-def arguments(music, tmp_path) -> Arguments:
-    return Arguments(
-        model="musichubert", train_data=[str(music)], output_dir=str(tmp_path / "run"), label_features=["mfcc39"],
-        num_clusters=[12], kmeans_budget_mb=4,
-    )  # fmt: skip
+def prepare(music, tmp_path, accelerator):
+    """prepare(labels, name of the output directory, seed, channel mode) -> the run's labeller"""
+
+    def prepared(labels=LABELS, run="run", seed=1, channel_mode="mean"):
+        return prepare_labeller(labels, parse_sources([str(music)]), seed, channel_mode, tmp_path / run, accelerator)
+
+    return prepared
 
 
 @pytest.fixture(scope="module")
@@ -79,30 +85,26 @@ def test_the_budget_bounds_the_sample():
         sample_capacity(768, 2000, 1000, budget_mb=1)
 
 
-def test_prepare_fits_once_and_then_loads(arguments, accelerator, monkeypatch, capsys):
-    labeller = prepare_labeller(arguments, accelerator)
+def test_prepare_fits_once_and_then_loads(prepare, tmp_path, monkeypatch, capsys):
+    labeller = prepare()
     assert "12 clusters of" in capsys.readouterr().out
-    directory = label_fitting.Path(arguments.output_dir) / "codebook"
+    directory = tmp_path / "run" / "codebook"
     quality = json.loads((directory / "quality.json").read_text())["0-mfcc39"]
     assert 1 < quality["usage_perplexity"] <= 12 and quality["mean_run_frames"] >= 1
     assert not list(directory.glob("sample-*"))
 
     monkeypatch.setattr(label_fitting, "fit_codebook", None)  # fitting again would fail
-    assert prepare_labeller(arguments, accelerator).hashes == labeller.hashes
+    assert prepare().hashes == labeller.hashes
     with pytest.raises(UserError, match=r"other settings: seed 1 \(now 2\)"):
-        prepare_labeller(dataclasses.replace(arguments, seed=2), accelerator)
-    given = dataclasses.replace(
-        arguments, output_dir=arguments.output_dir + "2", codebook=[str(directory / "0-mfcc39")]
-    )
-    assert prepare_labeller(given, accelerator).hashes == labeller.hashes
+        prepare(seed=2)
+    given = dataclasses.replace(LABELS, codebook=(str(directory / "0-mfcc39"),))
+    assert prepare(given, "run2").hashes == labeller.hashes
     with pytest.raises(UserError, match="make them agree"):
-        prepare_labeller(dataclasses.replace(given, num_clusters=[13]), accelerator)
+        prepare(dataclasses.replace(given, num_clusters=(13,)), "run2")
 
 
-def test_a_fit_killed_after_sampling_starts_from_its_sample(arguments, accelerator, monkeypatch):
-    expected = prepare_labeller(
-        dataclasses.replace(arguments, output_dir=arguments.output_dir + "-whole"), accelerator
-    ).hashes
+def test_a_fit_killed_after_sampling_starts_from_its_sample(prepare, monkeypatch):
+    expected = prepare(run="whole").hashes
     real_fit = label_fitting.fit_codebook
 
     def killed(*_, **__):
@@ -110,36 +112,37 @@ def test_a_fit_killed_after_sampling_starts_from_its_sample(arguments, accelerat
 
     monkeypatch.setattr(label_fitting, "fit_codebook", killed)
     with pytest.raises(KeyboardInterrupt):
-        prepare_labeller(arguments, accelerator)
+        prepare()
     monkeypatch.setattr(label_fitting, "fit_codebook", real_fit)
     monkeypatch.setattr(label_fitting, "sample_frames", None)  # sampling again would fail
-    assert prepare_labeller(arguments, accelerator).hashes == expected
+    assert prepare().hashes == expected
 
 
-def test_samples_of_two_processes_make_the_codebook_of_one(arguments, tmp_path, monkeypatch):
+def test_samples_of_two_processes_make_the_codebook_of_one(music, tmp_path):
     """Both ranks' samples are written by this process in turn; the merged frames are those of a single process."""
-    sources = [feature_recipe("mfcc39")]
-    arguments = dataclasses.replace(arguments, kmeans_max_points_per_cluster=30)
+    features = [feature_recipe("mfcc39")]
+    labels = dataclasses.replace(LABELS, kmeans_max_points_per_cluster=30)
+    audio = label_fitting.TrainingAudio(parse_sources([str(music)]), "mean", seed=1)
     merged = {}
     for world_size in (1, 2):
         directory = tmp_path / str(world_size)
         for rank in range(world_size):
             process = type("Process", (), {"process_index": rank, "num_processes": world_size, "device": "cpu"})
-            label_fitting._sample(arguments, sources, {}, directory, process)
+            label_fitting._sample(labels, audio, features, {}, directory, process)
         merged[world_size] = label_fitting._merged_sample(directory, 0, 360, world_size)
     np.testing.assert_array_equal(merged[1][0], merged[2][0])
     assert merged[1][1] == merged[2][1] > 360
 
 
-def test_errors_name_the_mistake(arguments, accelerator):
+def test_errors_name_the_mistake(prepare):
     with pytest.raises(LabelError, match="5000 clusters asked of"):
-        prepare_labeller(dataclasses.replace(arguments, num_clusters=[5000]), accelerator)
+        prepare(dataclasses.replace(LABELS, num_clusters=(5000,)))
     with pytest.raises(LabelError, match="unknown acoustic feature 'mfcc40'"):
-        prepare_labeller(dataclasses.replace(arguments, label_features=["mfcc40"]), accelerator)
+        prepare(dataclasses.replace(LABELS, label_features=("mfcc40",)))
     with pytest.raises(UserError, match="'layerX' names no layer"):
-        prepare_labeller(dataclasses.replace(arguments, label_features=["layerX"]), accelerator)
+        prepare(dataclasses.replace(LABELS, label_features=("layerX",)))
     with pytest.raises(UserError, match="--channel_mode"):
-        prepare_labeller(dataclasses.replace(arguments, store_labels=True, channel_mode="random"), accelerator)
+        prepare(dataclasses.replace(LABELS, store_labels=True), channel_mode="random")
 
 
 def test_sampling_stops_after_the_seconds_asked_for():

@@ -6,7 +6,7 @@ import torch
 from musichubert import MusicHubertConfig, MusicHubertForPreTraining
 from musicssl.errors import UserError
 from musicssl.pretraining.config.parsing import parse_arguments
-from musicssl.pretraining.model.building import build_config
+from musicssl.pretraining.model.building import build_model_config
 from musicssl.pretraining.model.whitening import fit_front_end
 
 
@@ -44,6 +44,8 @@ def test_it_needs_layer_norms_and_fresh_weights():
     command = ["--model", "musichubert", "--dry_run", "--data_dependent_init", "true", "--label_features", "mfcc39"]
     command += ["--num_clusters", "10", "--train_data", "music", "--output_dir", "run"]
     with pytest.raises(UserError, match="feat_extract_norm=layer"):
-        build_config(parse_arguments(command)[0])
+        build_model_config(parse_arguments(command)[0].model)
     with pytest.raises(UserError, match="--init_from"):
         parse_arguments([*command, "--init_from", "facebook/hubert-base-ls960"])
+    with pytest.raises(UserError, match="--data_dependent_init is for musicHuBERT only"):
+        parse_arguments([*command, "--model", "music2vec"])

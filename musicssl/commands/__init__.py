@@ -1,0 +1,1 @@
+"""The command lines of the package, one module each: parse, call, print."""
