@@ -17,8 +17,8 @@ from scipy import stats
 from musicssl.audio.crops import StreamSettings
 from musicssl.audio.loader import CropLoader
 from musicssl.audio.sources import parse_sources
+from musicssl.files import write_json
 from musicssl.pretraining.config.recipes import parse_mapping
-from musicssl.probing.encoders.feature_store import write_json
 from musicssl.probing.encoders.huggingface import HuggingFaceEncoder, load_encoder
 from study.measurements import Study
 from study.plan import Trial

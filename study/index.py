@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from musicssl.errors import UserError
-from musicssl.probing.encoders.feature_store import write_json
+from musicssl.files import write_json
 from study.plan import ARMS, Trial
 from study.tasks import Tasks
 

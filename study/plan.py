@@ -16,7 +16,7 @@ from musicssl.pretraining.config.checks import validate
 from musicssl.pretraining.config.parsing import parse_arguments
 from musicssl.pretraining.config.recipes import arguments_to_recipe, parse_mapping
 from musicssl.pretraining.config.resuming import MAY_CHANGE
-from musicssl.probing.encoders.handmade import HANDMADE
+from musicssl.probing.encoders.acoustic import ACOUSTIC_FEATURES
 from musicssl.probing.encoders.huggingface import RANDOM_PREFIX
 from musicssl.recipes import find_recipe
 
@@ -38,7 +38,7 @@ TRAINED = (*MUSIC2VEC, *MUSICHUBERT, MEL, *REMEDIES, SMALL, *SMALL_CHOICES, SPEE
 # Recipe -> the arms that change one thing of it.
 BASES = {"music2vec": MUSIC2VEC, "musichubert": (*MUSICHUBERT, SPEECH, EXCERPT), MEL: REMEDIES, SMALL: SMALL_CHOICES}
 # The same networks, never trained; arms that share an architecture share one.
-CONTROLS = (*HANDMADE, *(RANDOM_PREFIX + name for name in ("music2vec", "musichubert", MEL, SMALL)))
+CONTROLS = (*ACOUSTIC_FEATURES, *(RANDOM_PREFIX + name for name in ("music2vec", "musichubert", MEL, SMALL)))
 ARMS = (*CONTROLS, *TRAINED)
 QUICK_ARMS = (*CONTROLS, "music2vec", "musichubert", MEL, f"{MEL}_chroma", SMALL)
 # Arms whose checkpoints are probed on the way, for the curve of score against hours of audio.
@@ -95,7 +95,7 @@ def make_plan(
     trials = []
     for seed in range(1, seeds + 1):
         for arm in arms:
-            if arm in HANDMADE:
+            if arm in ACOUSTIC_FEATURES:
                 trials += [Trial(arm, seed, output_dir / arm)] if seed == 1 else []
                 continue
             heard = [str(output_dir / OWN_MATERIAL[arm])] if arm in OWN_MATERIAL else train_data
@@ -145,7 +145,7 @@ def expected_minutes(trials: Sequence[Trial], probe_minutes: float, jobs: int, c
 
 def number_of_probes(arms: Sequence[str], seeds: int, curves: bool) -> int:
     """Models and checkpoints that are probed; hand-made features have no seeds."""
-    handmade = sum(arm in HANDMADE for arm in arms)
+    handmade = sum(arm in ACOUSTIC_FEATURES for arm in arms)
     on_the_way = curves * (CHECKPOINTS - 1) * sum(arm in CURVES for arm in arms)
     return handmade + seeds * (len(arms) - handmade + on_the_way)
 

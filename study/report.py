@@ -15,9 +15,10 @@ from statistics import fmean
 import yaml
 
 from musicssl.errors import UserError, run_as_command
-from musicssl.probing.encoders.handmade import HANDMADE
+from musicssl.probing.encoders.acoustic import ACOUSTIC_FEATURES
 from musicssl.probing.encoders.huggingface import RANDOM_PREFIX
-from musicssl.probing.results.table import markdown, short
+from musicssl.probing.results.names import short
+from musicssl.tables import Table
 from study.claims import answers, control_of
 from study.figures import draw_ablations, draw_averages, draw_front_ends, draw_hours, draw_layers, draw_training
 from study.front_end import FAMILIES, chosen_tasks, front_ends, rank_correlation
@@ -84,7 +85,7 @@ def setup_table(study: Study) -> str:
         ),
         ["arms not run", ", ".join(study.missing) or "none"],
     ]
-    return markdown(["", ""], rows)
+    return Table(["", ""], rows).markdown()
 
 
 def _range(values: Sequence) -> str:
@@ -100,7 +101,7 @@ def average_table(study: Study) -> str:
         for arm, measured in study.arms.items()
     ]
     header = ["arm", *(f"{name} ({len(tasks)})" for name, tasks in groups.items()), "each seed", "over seeds"]
-    return markdown(header, rows)
+    return Table(header, rows).markdown()
 
 
 def score_tables(study: Study) -> str:
@@ -112,7 +113,7 @@ def score_tables(study: Study) -> str:
         rows = [
             [arm, *(f"{100 * measured.score(task):.1f}" for task in tasks)] for arm, measured in study.arms.items()
         ]
-        tables.append(f"{group.capitalize()}:\n\n{markdown(header, rows)}")
+        tables.append(f"{group.capitalize()}:\n\n{Table(header, rows).markdown()}")
     return "\n\n".join(tables)
 
 
@@ -134,7 +135,7 @@ def ablation_table(study: Study) -> str:
         [arm, changed, *_gap_cells(*difference(study.arms[arm], study.arms[base], study.tasks))]
         for base, arm, changed in ablations(study)
     ]
-    return markdown(["arm", "changes", "points of average", "95 %"], rows)
+    return Table(["arm", "changes", "points of average", "95 %"], rows).markdown()
 
 
 def claim_table(study: Study) -> str:
@@ -144,7 +145,7 @@ def claim_table(study: Study) -> str:
         gap = _gap_cells(answer.gap, answer.ci95)
         of_parts = [" (".join(_gap_cells(*answer.groups[part])) + ")" if answer.groups else "–" for part in parts]
         rows.append([answer.claim, answer.first, answer.second, *gap, answer.verdict, *of_parts])
-    return markdown(["claim", "first", "second", "first - second", "95 %", "verdict", *parts], rows)
+    return Table(["claim", "first", "second", "first - second", "95 %", "verdict", *parts], rows).markdown()
 
 
 def curve_table(study: Study) -> str:
@@ -156,7 +157,7 @@ def curve_table(study: Study) -> str:
             stage = "random weights" if point.arm.startswith(RANDOM_PREFIX) else f"{point.hours:.2f}"
             cells = [_with_interval(point, tasks) for tasks in (study.tasks, *study.parts.values())]
             rows.append([arm, stage, *cells])
-    return markdown(["arm", "hours heard", "all tasks", *study.parts], rows)
+    return Table(["arm", "hours heard", "all tasks", *study.parts], rows).markdown()
 
 
 def front_end_table(study: Study) -> str:
@@ -173,7 +174,7 @@ def front_end_table(study: Study) -> str:
         if len(trained) >= FEWEST_RANKED:
             correlations = [f"{rank_correlation(trained, task):+.2f}" for task in tasks]
             rows.append([f"rank correlation, {len(trained)} trained {family}", "", *correlations, ""])
-    return markdown(["network", "variance between clips, %", *tasks, "all tasks"], rows)
+    return Table(["network", "variance between clips, %", *tasks, "all tasks"], rows).markdown()
 
 
 def _with_interval(measured: Measured, tasks: list[str]) -> str:
@@ -183,7 +184,7 @@ def _with_interval(measured: Measured, tasks: list[str]) -> str:
 
 def _seed_cells(measured: Measured, tasks: list[str]) -> list[str]:
     """The average of each pre-training seed, and their mean with its interval over seeds alone."""
-    if measured.arm in HANDMADE:
+    if measured.arm in ACOUSTIC_FEATURES:
         return ["–", "–"]
     averages, ends = 100 * measured.seed_averages(tasks), measured.over_seeds(tasks)
     between = "–" if ends is None else f"{averages.mean():.1f} ±{50 * (ends[1] - ends[0]):.1f}"

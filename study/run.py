@@ -20,7 +20,7 @@ from musicssl.audio.sources import parse_sources
 from musicssl.errors import UserError, run_as_command
 from musicssl.probing.encoders.features import ExtractionSettings
 from musicssl.probing.protocol import ProbeSettings
-from musicssl.probing.results.table import markdown
+from musicssl.tables import Table
 from study import tasks as study_tasks
 from study.front_end import measure_front_ends
 from study.index import write_index
@@ -184,7 +184,7 @@ def progress_table(trials: Sequence[Trial], states: dict[str, str]) -> str:
         score = average_score(trial.folder / "probe")
         updates = str(trial.arguments.max_updates) if trial.trains else "–"
         rows.append([name, updates, states[name], "–" if score is None else f"{100 * score:.1f}"])
-    return markdown(["trial", "updates", "state", "average of tasks"], rows)
+    return Table(["trial", "updates", "state", "average of tasks"], rows).markdown()
 
 
 if __name__ == "__main__":

@@ -59,8 +59,7 @@ class Tasks:
         if not slash or not (self.probe_data / folder).is_dir():
             raise UserError(f"--tasks {specification}: give FOLDER/COLUMN[:TYPE], with FOLDER below {self.probe_data}")
         source = str(self.probe_data / folder)
-        task = custom_task(source, column, kind or "multiclass")
-        return task, task.load(Path(source))
+        return custom_task(source, column, kind or "multiclass")
 
 
 def _thinned(data: TaskData, clips_per_split: int | None) -> TaskData:

@@ -18,6 +18,7 @@ from musicssl.pretraining.iterations import train_iterations
 from musicssl.pretraining.model import building
 from musicssl.pretraining.model.cpu_kernels import keep_freed_memory
 from musicssl.probing.encoders.huggingface import load_encoder
+from musicssl.probing.kinds import get_kind
 from musicssl.probing.probe import probe_model
 from musicssl.probing.protocol import ProbeSettings
 from musicssl.probing.tasks.base import Task, TaskData
@@ -77,8 +78,8 @@ def _probe(encoder: str, seed: int, folder: Path, tasks: LoadedTasks, settings: 
     network = load_encoder(encoder, seed=seed)
     # Every frame is an example to a beat head: as many epochs and seeds as the others have would cost more than they.
     of_beats = replace(settings, seeds=settings.seeds[:1], epochs=min(settings.epochs or BEAT_EPOCHS, BEAT_EPOCHS))
-    for own, is_beat in ((settings, False), (of_beats, True)):
-        tasks_of_kind = [(task, data) for task, data in loaded if (task.kind == "beat") == is_beat]
+    for own, of_frames in ((settings, False), (of_beats, True)):
+        tasks_of_kind = [(task, data) for task, data in loaded if get_kind(task.kind).of_frames == of_frames]
         content = probe_model(network, tasks_of_kind, errors, own, folder)
     if failed := {name: reason for name, reason in content["errors"].items() if name not in errors}:
         raise UserError("; ".join(f"{name}: {reason}" for name, reason in failed.items()))

@@ -3,7 +3,7 @@
 N samples of a crop at the target rate; everything returned is float32 of shape (N,).
 
 A crop is *seek-read*: only its own samples (and 40 ms on each side for the resampler) are decoded. The
-decoder is libsndfile (wav, flac, ogg, opus, mp3, aiff), the resampler soxr; neither needs FFmpeg.
+decoder is libsndfile (wav, flac, ogg, opus, mp3, aiff, au), the resampler soxr; neither needs FFmpeg.
 """
 
 import io
@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 import soxr
 
-AUDIO_EXTENSIONS = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".aifc"})
+AUDIO_EXTENSIONS = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".aifc", ".au"})
 CHANNEL_MODES = ("mean", "left", "random")
 
 # Half the length of soxr's filter is below 10 ms at 16 kHz; with 40 ms a crop equals the slice of the whole

@@ -13,9 +13,7 @@ from musicssl.demo.archives import ARCHIVES
 from musicssl.demo.collection import PARTS, CollectionSettings
 from musicssl.errors import UserError
 from musicssl.probing.tasks import TASKS, get_task
-
-RECORD = "demo.json"
-
+from musicssl.probing.tasks.finding import DEMO_RECORD
 
 # Flag, its smallest value, its help.
 _SIZES = (
@@ -48,7 +46,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError(f"--size {arguments.size}: give at least 1")
     if arguments.tasks:
         names = list(TASKS) if arguments.tasks == "all" else arguments.tasks.split(",")
-        archives = dict.fromkeys(get_task(name).dataset for name in names)
+        archives = dict.fromkeys(get_task(name).data_set.folder for name in names)
         write_archives(arguments.out, archives, arguments.seed, arguments.size)
         return
     settings = CollectionSettings(**{name: getattr(arguments, name) for name, _, _ in _SIZES})
@@ -71,7 +69,7 @@ def write_part(out: Path, part: str, settings: dict, write: Callable[[Path], Non
     Raises:
         UserError: `out/part` is there and was not made with these settings.
     """
-    record_path, folder = out / RECORD, out / part
+    record_path, folder = out / DEMO_RECORD, out / part
     record = json.loads(record_path.read_text()) if record_path.is_file() else {}
     settings = json.loads(json.dumps(settings))
     if folder.exists():

@@ -13,8 +13,8 @@ from musicssl.audio.decode import audio_info, load_audio
 from musicssl.audio.write import write_audio
 from musicssl.demo.collection import CollectionSettings, write_notes, write_pretrain
 from musicssl.errors import UserError, run_as_command
+from musicssl.files import write_json
 from musicssl.pretraining.config.recipes import load_recipe
-from musicssl.probing.encoders.feature_store import write_json
 from study import plan
 from study.claims import Answer, answers
 from study.figures import training_curve

@@ -19,7 +19,8 @@ from tqdm import tqdm
 
 from musicssl.audio.decode import BadAudio, audio_info, load_audio
 from musicssl.errors import UserError
-from musicssl.probing.encoders.feature_store import AudioHashes, FeatureStore
+from musicssl.probing.encoders.audio_hashes import AudioHashes
+from musicssl.probing.encoders.feature_store import FeatureStore
 from musicssl.probing.tasks.base import Example
 
 
@@ -58,7 +59,7 @@ class ExtractionSettings:
 
 
 @dataclass(frozen=True)
-class Clip:
+class ClipPart:
     """A part of a file, its key in the store and its length as the file's header tells it."""
 
     key: str
@@ -143,19 +144,19 @@ class Extractor:
         """Why a clip has no features: it cannot be read, or is shorter than one frame."""
         return self._skipped.get(_place(example))
 
-    def _distinct_clips(self, examples: Iterable[Example]) -> tuple[list[Clip], dict[str, list[Place]]]:
+    def _distinct_clips(self, examples: Iterable[Example]) -> tuple[list[ClipPart], dict[str, list[Place]]]:
         clips, places = {}, {}
         for example in examples:
             try:
                 key = self.key(example)
                 if key not in clips:
-                    clips[key] = Clip(key, example.audio, example.start_seconds, example.seconds, _length(example))
+                    clips[key] = ClipPart(key, example.audio, example.start_seconds, example.seconds, _length(example))
                 places.setdefault(key, []).append(_place(example))
             except BadAudio as error:
                 self._skipped[_place(example)] = error.reason
         return list(clips.values()), places
 
-    def _encode(self, group: Sequence[Clip]) -> tuple[list[str], list[np.ndarray], dict[str, str]]:
+    def _encode(self, group: Sequence[ClipPart]) -> tuple[list[str], list[np.ndarray], dict[str, str]]:
         """Decode a group and run the encoder over its windows, equal lengths together."""
         keys, windows, reasons = [], [], {}
         for clip in group:
@@ -220,7 +221,7 @@ class Extractor:
             raise UserError(f"--model {self.encoder.name}: {error}; use --feature_dtype float32") from error
 
 
-def equal_length_groups(clips: Sequence[Clip], batch_seconds: float) -> list[list[Clip]]:
+def equal_length_groups(clips: Sequence[ClipPart], batch_seconds: float) -> list[list[ClipPart]]:
     """Clips of equal length, together at most `batch_seconds` long (one clip may be longer), longest last.
 
     The groups depend on the whole list only, not on what is stored already: a restarted run encodes the same

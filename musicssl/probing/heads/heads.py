@@ -15,6 +15,7 @@ from itertools import product
 import torch
 
 from musicssl.probing.heads.head_data import FrameCrops, Split
+from musicssl.probing.kinds.base import LEARNING_RATES
 
 MIXED = "sum"  # the name of the softmax-weighted sum among the layers
 # A processor stays near its cache, and below the size from which the C library asks the system for each tensor anew.
@@ -32,7 +33,7 @@ class HeadSettings:
             Larger batches are accumulated in parts, more heads take turns; results are equal. None: `WORKING_BYTES`.
     """
 
-    learning_rates: tuple[float, ...] = (5e-5, 1e-4, 5e-4, 1e-3, 5e-3, 1e-2)
+    learning_rates: tuple[float, ...] = LEARNING_RATES
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     epochs: int = 100
     patience: int = 10

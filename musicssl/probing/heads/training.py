@@ -1,7 +1,7 @@
 """Train every probing head of a task at once, by MARBLE v1's rules.
 
 Adam without weight decay, batches of 64, the learning rate halved on a plateau, early stopping, the best epoch kept.
-The heads never meet: each has its own weights, Adam moments, plateau and patience; only the arithmetic is shared.
+Each head has its own weights, Adam moments, plateau and patience; the heads only share the arithmetic.
 
 Shapes: H heads still training; the other letters as in `heads.py`.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from musicssl.files import whole_file
 from musicssl.probing.heads.adam import adam_step
 from musicssl.probing.heads.head_data import Problem
 from musicssl.probing.heads.heads import Head, HeadSettings, HeadStack, TrainedHeads, grid
@@ -49,10 +50,8 @@ def train_heads(
         if on_epoch is not None:
             on_epoch(run.epoch, len(run.rows))
         if checkpoint is not None and time.monotonic() - written >= checkpoint_seconds:
-            checkpoint.parent.mkdir(parents=True, exist_ok=True)
-            aside = checkpoint.with_suffix(".writing")
-            torch.save(run.state_dict(), aside)
-            aside.replace(checkpoint)
+            with whole_file(checkpoint) as partial:
+                torch.save(run.state_dict(), partial)
             written = time.monotonic()
     return TrainedHeads(heads, run.best_weights, run.best, run.best_epoch, network)
 

@@ -122,8 +122,3 @@ class BarPointerModel:
         edges = np.flatnonzero(np.diff(near, prepend=False, append=False)).reshape(-1, 2)
         peaks = [left + activation[left:right].argmax() for left, right in edges]
         return np.asarray(peaks, dtype=np.float64) / self.frame_rate_hz
-
-
-def decode_beats(activation: np.ndarray, frame_rate_hz: float) -> np.ndarray:
-    """Beat times in seconds of one activation (T,), with the published defaults."""
-    return BarPointerModel(frame_rate_hz).decode([activation])[0]
