@@ -63,7 +63,7 @@ def _plot(arguments: argparse.Namespace) -> None:
 
 
 def _compare(arguments: argparse.Namespace) -> None:
-    tasks = custom_tasks(arguments.source, arguments.label, ["multiclass"] * len(arguments.label))
+    tasks = custom_tasks(arguments.source, arguments.label)
     truths = {
         column: {example.clip_id: example.label for example in data.examples}
         for column, (_, data) in zip(arguments.label, tasks, strict=True)

@@ -83,10 +83,8 @@ def tasks_of(request: ProbeRequest) -> LoadedTasks:
     """The tasks that can be run, and for the others why not."""
     if request.tasks:
         return load_tasks(select_tasks(request.tasks), Path(request.data_root), request.allow_partial)
-    tasks = custom_tasks(
-        request.custom_task, request.label, request.kind_of_each_label, request.audio_column, request.track_column
-    )
-    return tasks, {}
+    columns = (request.label, request.kinds, request.audio_column, request.track_column)
+    return custom_tasks(request.custom_task, *columns), {}
 
 
 def probe_model(

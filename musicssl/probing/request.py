@@ -11,6 +11,7 @@ from musicssl.errors import UserError
 from musicssl.probing.encoders.acoustic import ACOUSTIC_FEATURES
 from musicssl.probing.encoders.features import ExtractionSettings
 from musicssl.probing.encoders.huggingface import RANDOM_PREFIX
+from musicssl.probing.kinds import get_kind
 from musicssl.probing.protocol import ProbeSettings
 from musicssl.probing.tasks.custom import task_name
 from musicssl.probing.tasks.finding import select_tasks
@@ -102,6 +103,8 @@ class ProbeRequest:
             raise UserError(f"--custom_task {self.custom_task}: --label is missing, the column to predict")
         if self.custom_task and len(self.kinds) not in (1, len(self.label)):
             raise UserError(f"--type: give one type, or one per label ({len(self.label)}), not {len(self.kinds)}")
+        for kind in self.kinds:
+            get_kind(kind)
         if self.tasks:
             select_tasks(self.tasks)
 
@@ -111,11 +114,6 @@ class ProbeRequest:
         if self.custom_task:
             return [task_name(self.custom_task, label) for label in self.label]
         return [task.name for task in select_tasks(self.tasks)]
-
-    @property
-    def kind_of_each_label(self) -> Sequence[str]:
-        """One kind per label."""
-        return list(self.kinds) * len(self.label) if len(self.kinds) == 1 else self.kinds
 
     @property
     def folders(self) -> dict[str, Path]:

@@ -26,7 +26,7 @@ def custom_task(
 def custom_tasks(
     source: str | Path,
     labels: Sequence[str],
-    kinds: Sequence[str],
+    kinds: Sequence[str] = ("multiclass",),
     audio_column: str = "audio",
     track_column: str | None = None,
 ) -> list[tuple[Task, TaskData]]:
@@ -37,8 +37,8 @@ def custom_tasks(
             column `split` or the folder train, validation or test), a folder SPLIT/CLASS/file, a folder of parquet
             files, or a Hub id.
         labels: columns; for regression several columns joined by `+` are the dimensions of one target.
-        kinds: for each of `labels` a name of `musicssl.probing.kinds.KINDS`; the file of a kind says what a column
-            of it holds.
+        kinds: names of `musicssl.probing.kinds.KINDS`, one for all of `labels` or one for each; the file of a kind
+            says what a column of it holds.
         audio_column: of parquet files and Hub data sets.
         track_column: clips with one value there are one track: their scores are averaged.
 
@@ -46,6 +46,7 @@ def custom_tasks(
         UserError: no such source, column or kind, or a label that is not of its kind (names the row).
     """
     source = str(source)
+    kinds = kinds * len(labels) if len(kinds) == 1 else kinds
     wanted = [(label, get_kind(kind)) for label, kind in zip(labels, kinds, strict=True)]
     rows = list(read_rows(source, audio_column))
     if not rows:
