@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--baselines",
         nargs="*",
         metavar="MODEL",
-        help="more models, shown beside the first one; without values: the networks with random weights, and mfcc",
+        help="models to compare with; without values: the networks of --model with random weights, and mfcc",
     )
     what.add_argument("--trust_remote_code", action="store_true", help="run model code from the Hub (MERT needs it)")
     tasks = parser.add_argument_group("tasks")
@@ -66,7 +66,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="column with the audio, in parquet files and Hub data sets (default: %(default)s)",
     )
     tasks.add_argument(
-        "--track_column", metavar="COLUMN", help="clips with one value in this column are one track, scored together"
+        "--track_column",
+        metavar="COLUMN",
+        help="clips with the same value in this column are one track: their scores are averaged",
     )
     protocol = parser.add_argument_group("protocol")
     _number(protocol, "seeds", int, "number of heads that differ in their seed only")
@@ -159,7 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _print(table: Table | None, notes: Sequence[str]) -> None:
-    """A table and what there is to say of it, with a blank line behind each."""
+    """A table and notes on it, with a blank line after each."""
     if table:
         print(f"{table.markdown()}\n")
     if notes:

@@ -47,8 +47,8 @@ def probe(
         settings: the other fields of `musicssl.probing.request.ProbeRequest`, such as `seeds=3, max_epochs=20`.
 
     Returns:
-        The content of each model's `results.json`; a task that could not be done stands under "errors", with the
-        reason. Under `accelerate launch` the processes beside the main one return an empty list.
+        The content of each model's `results.json`; a task that could not be done is listed under "errors", with
+        the reason. Under `accelerate launch` all processes but the main one return an empty list.
 
     Raises:
         UserError: something that was given cannot be used; the message names the flag of `run_probing.py`.
@@ -100,7 +100,7 @@ def probe_model(
     Every process of an `accelerate launch` encodes its share; the main one trains the heads.
 
     Args:
-        errors: tasks that could not be loaded, and why; recorded beside the results.
+        errors: tasks that could not be loaded, and why; recorded with the results.
 
     Returns:
         The content of `results.json` on the main process, None on the others.
@@ -117,7 +117,7 @@ def probe_model(
         except UserError as error:
             errors[task.name] = str(error)
     for extractor in extractors.values():
-        # All tasks that cut their clips alike share one pass: MTG-Jamendo's four encode each track once.
+        # All tasks with the same window rule share one pass: MTG-Jamendo's four encode each track once.
         extractor.extract(example for _, data, each in usable if each is extractor for example in data.examples)
     if not state.is_main_process:
         return None

@@ -25,7 +25,7 @@ from musicssl.probing.tasks.base import Task, TaskData
 
 @dataclass(frozen=True)
 class ProbeSettings:
-    """What the user may change of the protocol; None leaves the task's own value.
+    """The part of the protocol that users may change; None leaves the task's own value.
 
     Attributes:
         pooling: of networks' frames over a window: "mean", or "mean_std" as acoustic features have it.
@@ -48,7 +48,7 @@ class ProbeSettings:
 
     @property
     def standard(self) -> bool:
-        """Whether every task keeps its own protocol: only then may its score stand beside published ones."""
+        """Whether every task keeps its own protocol: only then are scores comparable with published ones."""
         own = (self.learning_rates, self.epochs, self.window_seconds) == (None, None, None)
         return own and self.channel_mode == self.pooling == "mean" and self.feature_scaling == "auto"
 
@@ -72,7 +72,7 @@ class ProbeSettings:
 
 @dataclass(frozen=True)
 class TaskResult:
-    """An entry of `results.json`: what became of one task; the fields are written in this order.
+    """The result of one task, an entry of `results.json`; the fields are written in this order.
 
     Attributes:
         metrics: metric -> {"mean", "ci95", "seeds"} on test.
@@ -82,7 +82,7 @@ class TaskResult:
         comparable: whether data and protocol are the published ones; comparable_to: whose numbers, or why not.
         epochs: the chosen heads' best epochs, one per seed.
         skipped: clip id -> why the clip was left out.
-        notes: what a reader of the scores must know.
+        notes: remarks for readers of the scores.
         details: what the kind of task keeps for its picture.
         fingerprint: see `fingerprint`.
     """
@@ -186,7 +186,7 @@ def probe_task(
         details=dict(evaluation.details),
         fingerprint=fingerprint(task, data, extractor, settings),
     )
-    # What a paired comparison of two models needs: both resampled the same tracks in the same order.
+    # For the paired comparison of two models: both resample the same tracks in the same order.
     resampled = {f"resampled/{name}": values for name, values in evaluation.resampled.items()}
     return Probed(result, {"track_ids": np.array(problem.test.track_ids), **resampled})
 

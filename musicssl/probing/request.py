@@ -1,4 +1,4 @@
-"""What a probe is asked for, checked before anything heavy starts."""
+"""What to probe and how, checked before anything heavy starts."""
 
 import re
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class ProbeRequest:
     v1's constrained track, arXiv:2306.10548).
 
     Attributes:
-        models: the first one's results lie in `output_dir` itself, each other's in a folder below.
+        models: the results of the first one are written to `output_dir`, those of the others to folders in it.
         label, kinds: one kind for all labels, or one per label.
         output_dir: None is a folder named after the first model below `OUTPUT_ROOT`.
 
@@ -110,7 +110,7 @@ class ProbeRequest:
 
     @property
     def task_names(self) -> list[str]:
-        """What `results.json` calls the tasks that are asked for."""
+        """The names of the requested tasks in `results.json`."""
         if self.custom_task:
             return [task_name(self.custom_task, label) for label in self.label]
         return [task.name for task in select_tasks(self.tasks)]
@@ -123,7 +123,7 @@ class ProbeRequest:
         return {model: first if number == 0 else first / slug(model) for number, model in enumerate(models)}
 
     def settings(self, device: torch.device) -> ProbeSettings:
-        """The settings that the flags stand for."""
+        """The same as settings of the protocol."""
         return ProbeSettings(
             extraction=ExtractionSettings(Path(self.feature_store), self.batch_seconds, self.feature_dtype, device),
             learning_rates=tuple(self.learning_rates) if self.learning_rates else None,
@@ -148,7 +148,7 @@ def check_data_root(tasks: str | None, data_root: str | Path | None) -> None:
 
 
 def baselines_of(models: Sequence[str]) -> list[str]:
-    """What models are compared with by default: each network with random weights, and MFCCs."""
+    """The default baselines of models: each network with random weights, and MFCCs."""
     networks = [name for name in models if name not in ACOUSTIC_FEATURES and not name.startswith(RANDOM_PREFIX)]
     return [RANDOM_PREFIX + name for name in networks] + ["mfcc"]
 

@@ -81,7 +81,9 @@ def test_parquet_with_bytes_and_class_folders(tmp_path):
     for split in ("train", "val", "test"):
         (folders / split / "piano").mkdir(parents=True)
         (folders / split / "piano" / "a.wav").touch()
-    assert custom_task(str(folders), "label")[1].counts() == {"train": 1, "validation": 1, "test": 1}
+    (folders / "train" / "piano" / "b.au").touch()
+    (folders / "train" / "piano" / "notes.txt").touch()
+    assert custom_task(str(folders), "label")[1].counts() == {"train": 2, "validation": 1, "test": 1}
 
 
 def test_metadata_may_be_json_lines(tmp_path):

@@ -10,15 +10,15 @@ import torch
 from musicssl.commands.probe import main
 from musicssl.errors import UserError
 from musicssl.probing.kinds import KINDS, get_kind
-from musicssl.probing.kinds.base import FrameKind, Kind
+from musicssl.probing.kinds.base import ClipKind, FrameKind
 from musicssl.probing.kinds.evaluation import Evaluation
 from musicssl.probing.metrics import batched
 
-METHODS = ("parse", "vocabulary", "encode", "label_notes", "loss", "monitor", "evaluate", "picture")
+METHODS = ("parse", "encode", "target", "label_notes", "loss", "monitor", "evaluate", "picture")
 RATE = 16000
 
 
-class Angle(Kind):
+class Angle(ClipKind):
     """Toy: a direction in degrees, two outputs, scored by the cosine of the error."""
 
     name = "angle"
@@ -31,8 +31,8 @@ class Angle(Kind):
     def parse(self, values):
         return float(values[0]) % 360
 
-    def vocabulary(self, columns, labels):
-        return ("x", "y")
+    def encode(self, columns, labels):
+        return ("x", "y"), labels
 
     def target(self, label, vocabulary):
         return np.array([np.cos(np.deg2rad(label)), np.sin(np.deg2rad(label))], dtype=np.float32)
@@ -70,10 +70,10 @@ class Loud(FrameKind):
     def parse(self, values):
         return tuple(float(time) for time in values[0].split())
 
-    def vocabulary(self, columns, labels):
-        return ("quiet", "loud")
+    def encode(self, columns, labels):
+        return ("quiet", "loud"), labels
 
-    def frame_targets(self, clip, training):
+    def target(self, clip, training):
         times = clip.start_seconds + np.arange(clip.num_frames) / clip.frame_rate_hz
         return ((times >= clip.label[0]) & (times < clip.label[1])).astype(np.int64)
 

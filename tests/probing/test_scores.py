@@ -1,4 +1,4 @@
-"""The vectorised scores equal the `evaluate` metrics, those equal their references, and both handle absent classes."""
+"""The vectorized scores equal the `evaluate` metrics, those equal their references, and both handle absent classes."""
 
 from pathlib import Path
 

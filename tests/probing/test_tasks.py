@@ -161,7 +161,7 @@ def test_giantsteps_artists_are_hashed_and_pull_their_collaborators():
     assert artists_in_validation(chain[::-1]) == {held_out[0], *kept[:2]}
 
 
-def test_emomusic_artists_are_normalised_before_hashing():
+def test_emomusic_artists_are_normalized_before_hashing():
     assert emomusic_split("anyone", "evaluation") == "test"
     names = [f"artist {chr(97 + index % 26)}{chr(97 + index // 26)}" for index in range(400)]
     splits = [emomusic_split(name, "development") for name in names]
@@ -173,7 +173,7 @@ def test_emomusic_artists_are_normalised_before_hashing():
 def test_a_vocalset_recordings_split_depends_on_its_name_only(data_root, tmp_path):
     fractions = np.array([vocalset.hash_fraction(f"female1/scales/belt/f1_{index}") for index in range(4000)])
     assert abs(fractions.mean() - 0.5) < 0.02 and abs((fractions < 0.2).mean() - 0.2) < 0.03
-    # Frozen for ever: another value here is another split.
+    # Must not change: another value here is another split.
     assert round(vocalset.hash_fraction("female1/arpeggios/belt/f1_arpeggios_belt_c_a"), 6) == 0.622343
     whole = {example.clip_id: example.split for example in load("vocalset_singer", data_root).examples}
     shutil.copytree(data_root / "vocalset", tmp_path / "vocalset")

@@ -1,4 +1,4 @@
-"""The batched grid is the same as heads trained one by one with torch's own optimiser, scheduler and stopping rule."""
+"""The batched grid is the same as heads trained one by one with torch's own optimizer, scheduler and stopping rule."""
 
 import math
 

@@ -55,7 +55,7 @@ class AcousticEncoder:
         """Features follow their input's device."""
         return self
 
-    def normalise(self, clip: np.ndarray) -> np.ndarray:
+    def normalize(self, clip: np.ndarray) -> np.ndarray:
         """Acoustic features take the waveform as it is."""
         return clip
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class AudioHashes:
-    """SHA-256 of audio files, remembered by path, size and modification time so that a restart need not read them."""
+    """SHA-256 of audio files, remembered by path, size and modification time so that a restart does not read them."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

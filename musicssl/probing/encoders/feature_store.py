@@ -1,8 +1,8 @@
 """A content-addressed store of encoder features: append-only Arrow streams, memory-mapped when read.
 
 Key = hash of the clip's audio bytes and of the part taken; the folder = hash of the encoder and of the pooling.
-Each process of each run appends to a file of its own, one record batch per encoder batch, so that a killed run
-loses at most the batch it was working on and a restarted one encodes no stored clip again.
+Each process of each run appends to its own file, one record batch per encoder batch: a killed run loses at most the
+batch it was working on, and a restarted run encodes no stored clip again.
 """
 
 import uuid
@@ -23,7 +23,7 @@ class FeatureStore:
     Args:
         directory: this encoder's folder; made when absent.
         dtype: "float16" or "float32".
-        description: written once to `encoder.json`, for whoever looks into the folder.
+        description: written to `encoder.json`, for people who look into the folder.
     """
 
     def __init__(self, directory: Path, dtype: str = "float16", description: dict | None = None) -> None:
@@ -102,7 +102,7 @@ class FeatureStore:
         return batch.column("values")[row].values.to_numpy(zero_copy_only=True).reshape(shape)
 
     def close(self) -> None:
-        """End this process's file and let go of its memory: what it wrote is read from disk from now on."""
+        """Close this process's file and free its memory: what it wrote is read from disk from now on."""
         if self._writer is None:
             return
         self._writer.close()

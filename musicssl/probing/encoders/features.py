@@ -1,7 +1,7 @@
 """Run a frozen encoder once over every clip and keep what the heads need.
 
 Shapes: N samples of a window, W windows of a clip, S hidden states, T frames, D width.
-Clips of equal length share a batch and nothing is padded: group normalisation over time would see the padding.
+Clips of equal length share a batch and nothing is padded: group normalization over time would see the padding.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ class WindowRule:
         window_seconds: non-overlapping windows (of frames: joined without a gap); None is the whole clip.
         minimum_window_seconds: a last window shorter than this is dropped (MARBLE v1: 1 s) unless it is the only one.
         pooling: "mean" over time, "mean_std" with the standard deviation behind it, or "frames" (beat tracking).
-        channel_mode: how channels become one.
+        channel_mode: how stereo becomes mono: "mean" of the channels or "left".
     """
 
     window_seconds: float | None = 30.0
@@ -43,7 +43,7 @@ class WindowRule:
 
 @dataclass(frozen=True)
 class ExtractionSettings:
-    """Where and how fast, never what: no feature value depends on the store or the device by intent.
+    """Where features are kept and how fast they are computed; their values depend on `feature_dtype` only, by intent.
 
     Attributes:
         store: root folder of the feature store.
@@ -60,7 +60,7 @@ class ExtractionSettings:
 
 @dataclass(frozen=True)
 class ClipPart:
-    """A part of a file, its key in the store and its length as the file's header tells it."""
+    """A part of a file, its key in the store and its length according to the file's header."""
 
     key: str
     audio: str | bytes
@@ -97,9 +97,9 @@ class Extractor:
         return hashlib.sha256(f"{content} {example.start_seconds} {example.seconds}".encode()).hexdigest()
 
     def extract(self, examples: Iterable[Example], progress: bool = True) -> int:
-        """Encode what is not stored yet, each distinct clip once, shared out over the Accelerate processes.
+        """Encode what is not stored yet, each distinct clip once, split over the Accelerate processes.
 
-        Why a clip cannot be used is kept on every process, see `skip_reason`.
+        Every process keeps the reason why a clip cannot be used, see `skip_reason`.
 
         Returns:
             How many clips this process encoded.
@@ -108,7 +108,7 @@ class Extractor:
         self.store.refresh()
         groups = equal_length_groups(clips, self.settings.batch_seconds)
         todo = [group for group in groups if any(clip.key not in self.store for clip in group)]
-        self.process.wait_for_everyone()  # nobody writes before all have seen the same store
+        self.process.wait_for_everyone()  # no process writes before all have seen the same store
         mine = todo[self.process.process_index :: self.process.num_processes]
         encoded, failed = 0, {}
         self.encoder.to(self.settings.device)
@@ -189,13 +189,13 @@ class Extractor:
         return keys, [_stack_windows(each) for each in features], reasons
 
     def _cut(self, wave: np.ndarray) -> list[np.ndarray]:
-        """Normalise a whole clip, then cut it into windows. BadAudio when no frame fits."""
+        """Normalize a whole clip, then cut it into windows. BadAudio when no frame fits."""
         if len(wave) < self.encoder.minimum_samples:
             needed = self.encoder.minimum_samples / self.encoder.sampling_rate
             raise BadAudio(
                 "clip", f"{len(wave) / self.encoder.sampling_rate:.3f} s is shorter than one frame ({needed:.3f} s)"
             )
-        wave = np.ascontiguousarray(self.encoder.normalise(wave), dtype=np.float32)
+        wave = np.ascontiguousarray(self.encoder.normalize(wave), dtype=np.float32)
         if self.rule.window_seconds is None:
             return [wave]
         size = round(self.rule.window_seconds * self.encoder.sampling_rate)

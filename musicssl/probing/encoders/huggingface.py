@@ -1,4 +1,4 @@
-"""What can be probed: any Hugging Face audio encoder, the same network with random weights, acoustic features.
+"""Encoders to probe: any Hugging Face audio encoder, the same network with random weights, acoustic features.
 
 Shapes: B windows in a batch, N samples of a window, S hidden states of an encoder, T frames, D width.
 """
@@ -22,13 +22,13 @@ RANDOM_PREFIX = "random:"
 
 @dataclass
 class HuggingFaceEncoder:
-    """A frozen transformers audio encoder: its own sampling rate, its own normalisation, every hidden state.
+    """A frozen transformers audio encoder with its own sampling rate, its own normalization and every hidden state.
 
     Attributes:
         name: what the user gave; `random:` in front means the architecture with random weights.
         state_names: one name per hidden state, "0" (the projected convolution output) to "L".
         mixed_states: the states of the softmax-weighted sum, 1..L as MARBLE v1's `layer: all`.
-        frame_rate_hz: frames per second, or None when the architecture does not tell.
+        frame_rate_hz: frames per second, or None when the configuration does not say.
         minimum_samples: the shortest input that gives one frame.
         maximum_frames_seconds: longest window whose frames are kept; attention over a song would fill the memory.
         scaling: MARBLE feeds hidden states to the head as they are.
@@ -63,7 +63,7 @@ class HuggingFaceEncoder:
         self.model.to(device=device, dtype=self.dtype)
         return self
 
-    def normalise(self, clip: np.ndarray) -> np.ndarray:
+    def normalize(self, clip: np.ndarray) -> np.ndarray:
         """Apply the model's own `do_normalize` to a whole clip (N,), before it is cut into windows."""
         if not self.takes_waveform:
             return clip
@@ -71,7 +71,7 @@ class HuggingFaceEncoder:
 
     @torch.no_grad()
     def frames(self, windows: torch.Tensor) -> torch.Tensor:
-        """(B, N) normalised windows of equal length -> (B, S, T, D) float32 hidden states."""
+        """(B, N) normalized windows of equal length -> (B, S, T, D) float32 hidden states."""
         if self.takes_waveform:
             inputs = {"input_values": windows.to(self.dtype)}
         else:
@@ -91,7 +91,7 @@ class HuggingFaceEncoder:
 def load_encoder(
     name: str, dtype: torch.dtype = torch.float32, trust_remote_code: bool = False, seed: int = 0
 ) -> HuggingFaceEncoder | AcousticEncoder:
-    """Make the encoder that `--model NAME` names.
+    """The encoder that `--model NAME` stands for.
 
     Args:
         name: a directory or Hub id, `random:` in front of one, or an acoustic feature (mfcc, chroma, cqt, logmel).

@@ -65,7 +65,7 @@ class Split:
 
 @dataclass
 class FrameCrops:
-    """Training examples of a frame-level task: a random crop of each track, anew each epoch and seed.
+    """Training examples of a frame-level task: a new random crop of each track in every epoch and for every seed.
 
     A track shorter than the crop is read cyclically, so that all crops have one length.
     """
@@ -95,7 +95,7 @@ class FrameCrops:
 
 @dataclass
 class Problem:
-    """What heads need to know of a task to be trained and tested.
+    """A task in the form that heads are trained and tested on.
 
     Attributes:
         aggregate: "track" (mean of window outputs) or "window".
@@ -129,7 +129,7 @@ class Problem:
         return outputs, split.targets.to(outputs.device)
 
     def validation_score(self, outputs: torch.Tensor) -> torch.Tensor:
-        """(H, n, C) validation outputs -> (H,): what plateau, early stopping and the choice of layer go by."""
+        """(H, n, C) validation outputs -> (H,): the score for plateau, early stopping and the choice of layer."""
         outputs, targets = self.judged(outputs, self.validation)
         if outputs.device.type == "mps":  # it has no float64
             outputs, targets = outputs.cpu(), targets.cpu()

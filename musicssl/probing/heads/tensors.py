@@ -12,7 +12,7 @@ from musicssl.errors import UserError
 from musicssl.probing.encoders.features import Extractor
 from musicssl.probing.heads.head_data import CROP_SECONDS, FrameCrops, Problem, Split
 from musicssl.probing.kinds import get_kind
-from musicssl.probing.kinds.base import FrameClip, FrameKind, Kind
+from musicssl.probing.kinds.base import ClipKind, FrameClip, FrameKind
 from musicssl.probing.tasks.base import SPLITS, Example, Task
 
 
@@ -37,7 +37,7 @@ def build_problem(task: Task, examples: Sequence[Example], extractor: Extractor,
             reasons = (extractor.skip_reason(example) for example in examples if example.split == name)
             reason = next(filter(None, reasons), "no clips")
             raise UserError(f"task {task.name}: no usable clip in {name} (first reason: {reason})")
-        if kind.of_frames:
+        if isinstance(kind, FrameKind):
             splits[name] = _frame_split(kind, usable, encoder.frame_rate_hz, training=name == "train")
         else:
             splits[name] = _window_split(kind, task.labels, usable)
@@ -63,7 +63,7 @@ def build_problem(task: Task, examples: Sequence[Example], extractor: Extractor,
     )
 
 
-def _window_split(kind: Kind, labels: Sequence[str], usable: Sequence[tuple[Example, np.ndarray]]) -> Split:
+def _window_split(kind: ClipKind, labels: Sequence[str], usable: Sequence[tuple[Example, np.ndarray]]) -> Split:
     """Every window is an example, with the target of its track."""
     track_index, targets, tracks = {}, [], []
     for example, windows in usable:
@@ -85,7 +85,7 @@ def _frame_split(
         FrameClip(example.clip_id, example.label, example.start_seconds, len(own), frame_rate_hz)
         for (example, _), own in zip(usable, frames, strict=True)
     ]
-    targets = torch.from_numpy(np.concatenate([kind.frame_targets(clip, training) for clip in clips]))
+    targets = torch.from_numpy(np.concatenate([kind.target(clip, training) for clip in clips]))
     tracks = torch.arange(len(clips)).repeat_interleave(torch.tensor([clip.num_frames for clip in clips]))
     track_ids = [example.track_id for example, _ in usable]
     return Split(torch.from_numpy(np.concatenate(frames)), targets, tracks, targets, track_ids, clips=clips)

@@ -79,7 +79,7 @@ class _GridRun:
         self.dropout_generators = [torch.Generator(device=device).manual_seed(seed) for seed in settings.seeds]
 
     def train_epoch(self) -> None:
-        """One pass over the training examples, in an order of its own for each seed."""
+        """One pass over the training examples, in another order for each seed."""
         train = self.problem.train
         orders = torch.stack([torch.randperm(len(train), generator=each) for each in self.order_generators])
         for batch in orders.split(self.settings.batch_size, dim=1):
@@ -116,7 +116,7 @@ class _GridRun:
         weights.clear()
 
     def judge_epoch(self) -> None:
-        """Score every head on validation; keep the better ones, halve on a plateau, drop those out of patience."""
+        """Score every head on validation; keep the best ones, halve rates on a plateau, drop heads out of patience."""
         self.epoch += 1
         score = self._validation_scores()
         improved = score > self.best[self.rows]

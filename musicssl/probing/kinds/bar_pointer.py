@@ -30,7 +30,7 @@ class BarPointerModel:
         observation_lambda: the first 1 / observation_lambda of each beat is where the activation counts as a beat.
 
     Raises:
-        ValueError: the frame rate is too low to tell tempi apart or the tempo range is empty.
+        ValueError: the frame rate is too low to distinguish tempi, or the tempo range is empty.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What a kind of task has to answer: how to read a label, train on it, score it and draw the result.
+"""The questions that every kind of task answers: how to read a label, train on it, score it and draw the result.
 
 Shapes: n examples of a split (windows, tracks or frames), T frames of a clip, H heads, K seeds, b examples of a
 batch, C outputs, R bootstrap resamples.
@@ -58,15 +58,15 @@ class HeadOutputs:
 
 
 class Kind(ABC):
-    """A kind of task whose examples are clips: each has one label.
+    """A kind of task, as a `ClipKind` or a `FrameKind`.
 
     Attributes:
         name: what `--type` takes and `results.json` holds.
-        column: what a column of labels of this kind holds, for the help of `--type`.
+        column: what a column of such labels holds, for the help of `--type`.
         metrics: the test metrics; the first one is the primary metric of a custom task.
         empty: texts in a column of labels that mean "no label", in lower case.
-        monitor_name: what the validation score is called in tables; None: by the task's primary metric.
-        picture_name: what `picture` shows, as a text alternative.
+        monitor_name: the validation score's name in tables; None: that of the task's primary metric.
+        picture_name: the text alternative of `picture`.
         of_frames: whether each frame of a clip is an example, see `FrameKind`.
         learning_rates: the grid of the heads.
     """
@@ -88,18 +88,17 @@ class Kind(ABC):
 
     @abstractmethod
     def parse(self, values: Sequence[Any]) -> Any:
-        """The label that a row's values of `columns` stand for; ValueError when they stand for none."""
+        """The label in a row's values of `columns`; ValueError when they are not one."""
 
     @abstractmethod
-    def vocabulary(self, columns: Sequence[str], labels: Sequence[Any]) -> tuple[str, ...]:
-        """The names of the classes, tags or dimensions of a collection, in the order of the outputs."""
+    def encode(self, columns: Sequence[str], labels: Sequence[Any]) -> tuple[tuple[str, ...], Sequence[Any]]:
+        """The vocabulary of a collection, and its parsed labels as examples hold them.
 
-    def encode(self, label: Any, places: Mapping[str, int]) -> Any:
-        """A parsed label as examples hold it; `places` maps each name of the vocabulary to its index."""
-        return label
+        The vocabulary is the names of the classes, tags or dimensions, in the order of the outputs.
+        """
 
     def label_notes(self, vocabulary: Sequence[str], labels: Mapping[str, Sequence[Any]]) -> list[str]:
-        """What a reader of the scores must know of the encoded labels of each split, one sentence each."""
+        """Remarks on the encoded labels of each split for readers of the scores, one sentence each."""
         return []
 
     # Training.
@@ -108,17 +107,13 @@ class Kind(ABC):
         """C of a head."""
         return len(vocabulary)
 
-    @abstractmethod
-    def target(self, label: Any, vocabulary: Sequence[str]) -> np.ndarray | int:
-        """What a head is trained to put out for a clip: () or (C,)."""
-
     def target_scale(self, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Shift and scale, (C,) each, that make the training targets (n, C) easy to learn; None: as they are."""
         return None
 
     @abstractmethod
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """(H, b, C) and the targets of each head's batch (H, b, ...) -> (H,), summed over the batch, a mean over C."""
+        """(H, b, C) and targets (H, b, ...) -> (H,): the sum over the batch of the mean over C."""
 
     @abstractmethod
     def monitor(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -135,15 +130,19 @@ class Kind(ABC):
         return None
 
 
+class ClipKind(Kind):
+    """A kind of task whose examples are clips: a clip has one target."""
+
+    @abstractmethod
+    def target(self, label: Any, vocabulary: Sequence[str]) -> np.ndarray | int:
+        """The target of a clip: () or (C,)."""
+
+
 class FrameKind(Kind):
     """A kind of task whose examples are frames: heads train on random crops of whole clips and are tested on all."""
 
     of_frames = True
 
-    def target(self, label: Any, vocabulary: Sequence[str]) -> np.ndarray | int:
-        """A clip has no target of its own."""
-        raise TypeError(f"{self.name} has targets of frames, not of clips")
-
     @abstractmethod
-    def frame_targets(self, clip: FrameClip, training: bool) -> np.ndarray:
-        """(T, ...) targets of the frames of a clip; `training` tells training from validation and test."""
+    def target(self, clip: FrameClip, training: bool) -> np.ndarray:
+        """(T, ...) targets of the frames of a clip, to train on or else to be scored by."""

@@ -35,15 +35,15 @@ class Beat(FrameKind):
         """The times."""
         return tuple(sorted(float(time) for time in split_list(values[0], r"[\s,;]+")))
 
-    def vocabulary(self, columns: Sequence[str], labels: Sequence[Any]) -> tuple[str, ...]:
-        """None: there are no classes."""
-        return ()
+    def encode(self, columns: Sequence[str], labels: Sequence[Any]) -> tuple[tuple[str, ...], Sequence[Any]]:
+        """No vocabulary: there are no classes."""
+        return (), labels
 
     def num_outputs(self, vocabulary: Sequence[str]) -> int:
         """The beat activation."""
         return 1
 
-    def frame_targets(self, clip: FrameClip, training: bool) -> np.ndarray:
+    def target(self, clip: FrameClip, training: bool) -> np.ndarray:
         """(T, 1): 1 at a beat and, in training, one frame to either side (MARBLE v1)."""
         reach = 1 if training else 0
         target = np.zeros((clip.num_frames, 1), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""What a test gives: `evaluate` metrics per seed, a bootstrap interval, and what the pictures need.
+"""The result of a test: `evaluate` metrics per seed, bootstrap intervals, and data for the pictures.
 
 Shapes: K seeds, R bootstrap resamples.
 """
@@ -19,7 +19,7 @@ class Evaluation:
         seeds: metric -> one value per seed.
         resampled: metric -> (R, K) values, one row per bootstrap resample of the test tracks.
         details: what the report draws (confusion counts, a beat example, scores of single tags).
-        notes: what a reader of the scores must know, one sentence each.
+        notes: remarks for readers of the scores, one sentence each.
     """
 
     seeds: Mapping[str, Sequence[float]]

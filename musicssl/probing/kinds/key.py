@@ -33,13 +33,9 @@ class Key(Multiclass):
         """The key's index."""
         return parse_key(str(values[0]))
 
-    def vocabulary(self, columns: Sequence[str], labels: Sequence[Any]) -> tuple[str, ...]:
+    def encode(self, columns: Sequence[str], labels: Sequence[Any]) -> tuple[tuple[str, ...], Sequence[Any]]:
         """All 24 keys, whether they occur or not."""
-        return KEYS
-
-    def encode(self, label: Any, places: Mapping[str, int]) -> Any:
-        """As parsed."""
-        return label
+        return KEYS, labels
 
     def label_notes(self, vocabulary: Sequence[str], labels: Mapping[str, Sequence[Any]]) -> list[str]:
         """None: few collections hold every key."""
@@ -50,7 +46,7 @@ class Key(Multiclass):
         return batched.key_score(outputs, targets, batched.all_once(outputs))[0]
 
     def evaluate(self, test: HeadOutputs) -> Evaluation:
-        """The weighted key score, beside what is told of classes."""
+        """The weighted key score, and what `Multiclass` gives."""
         classes = super().evaluate(test)
         predicted = test.outputs.argmax(dim=-1)
         seeds = [KeyScore().compute(predictions=each, references=test.targets)["key_score"] for each in predicted]
@@ -58,7 +54,7 @@ class Key(Multiclass):
         return Evaluation({"key_score": seeds, **classes.seeds}, {**resampled, **classes.resampled}, classes.details)
 
     def picture(self, result: Mapping[str, Any]) -> "Figure | None":
-        """Where the estimated key lies from the labelled one on the circle of fifths.
+        """The distance from the labelled to the estimated key on the circle of fifths.
 
         Outer ring: the same mode; inner ring: the other mode. The top of the outer ring is a correct key.
         """
@@ -96,7 +92,7 @@ def key_error_shares(confusion: np.ndarray) -> np.ndarray:
             interval = (estimated - labelled) % 12
             other_mode = int(labelled // 12 != estimated // 12)
             if other_mode and labelled >= 12:
-                # A major key's relative lies 9 semitones up, a minor key's 3: mirrored, both share one place.
+                # A major key's relative lies 9 semitones up, a minor key's 3: mirrored, both have the same place.
                 interval = -interval % 12
             shares[other_mode, _FIFTHS.index(interval)] += confusion[labelled, estimated]
     return shares / max(shares.sum(), 1)

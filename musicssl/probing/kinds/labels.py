@@ -1,4 +1,4 @@
-"""What the label readers of several kinds share."""
+"""Helpers that several kinds share to read and describe labels."""
 
 import ast
 import re

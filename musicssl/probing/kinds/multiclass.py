@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from musicssl.probing.kinds.base import HeadOutputs, Kind
+from musicssl.probing.kinds.base import ClipKind, HeadOutputs
 from musicssl.probing.kinds.evaluation import Evaluation
 from musicssl.probing.kinds.labels import in_natural_order, notes_on_missing_classes
 from musicssl.probing.metrics import batched
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class Multiclass(Kind):
+class Multiclass(ClipKind):
     """A label is the index of its class."""
 
     name = "multiclass"
@@ -30,13 +30,11 @@ class Multiclass(Kind):
         """The value as text."""
         return str(values[0]).strip()
 
-    def vocabulary(self, columns: Sequence[str], labels: Sequence[Any]) -> tuple[str, ...]:
-        """The classes that occur."""
-        return in_natural_order(labels)
-
-    def encode(self, label: Any, places: Mapping[str, int]) -> Any:
-        """The class's index."""
-        return places[label]
+    def encode(self, columns: Sequence[str], labels: Sequence[Any]) -> tuple[tuple[str, ...], Sequence[Any]]:
+        """The classes that occur, and indices of them."""
+        vocabulary = in_natural_order(labels)
+        places = {name: index for index, name in enumerate(vocabulary)}
+        return vocabulary, [places[label] for label in labels]
 
     def label_notes(self, vocabulary: Sequence[str], labels: Mapping[str, Sequence[Any]]) -> list[str]:
         """The classes that a split lacks."""

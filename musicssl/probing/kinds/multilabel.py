@@ -8,14 +8,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from musicssl.probing.kinds.base import HeadOutputs, Kind
+from musicssl.probing.kinds.base import ClipKind, HeadOutputs
 from musicssl.probing.kinds.evaluation import Evaluation, finite
 from musicssl.probing.kinds.labels import in_natural_order, notes_on_missing_classes, split_list
 from musicssl.probing.metrics import batched
 from musicssl.probing.metrics.tagging import Tagging
 
 
-class Multilabel(Kind):
+class Multilabel(ClipKind):
     """A label is the ascending indices of a clip's tags."""
 
     name = "multilabel"
@@ -26,13 +26,11 @@ class Multilabel(Kind):
         """The tags as text."""
         return tuple(split_list(values[0], r"[,;|]"))
 
-    def vocabulary(self, columns: Sequence[str], labels: Sequence[Any]) -> tuple[str, ...]:
-        """The tags that occur."""
-        return in_natural_order({tag for tags in labels for tag in tags})
-
-    def encode(self, label: Any, places: Mapping[str, int]) -> Any:
-        """The tags' indices."""
-        return tuple(sorted(places[tag] for tag in label))
+    def encode(self, columns: Sequence[str], labels: Sequence[Any]) -> tuple[tuple[str, ...], Sequence[Any]]:
+        """The tags that occur, and indices of them."""
+        vocabulary = in_natural_order({tag for tags in labels for tag in tags})
+        places = {name: index for index, name in enumerate(vocabulary)}
+        return vocabulary, [tuple(sorted(places[tag] for tag in tags)) for tags in labels]
 
     def label_notes(self, vocabulary: Sequence[str], labels: Mapping[str, Sequence[Any]]) -> list[str]:
         """The tags that a split lacks."""

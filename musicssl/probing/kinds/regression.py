@@ -7,13 +7,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from musicssl.probing.kinds.base import HeadOutputs, Kind
+from musicssl.probing.kinds.base import ClipKind, HeadOutputs
 from musicssl.probing.kinds.evaluation import Evaluation
 from musicssl.probing.metrics import batched
 from musicssl.probing.metrics.r2 import R2
 
 
-class Regression(Kind):
+class Regression(ClipKind):
     """A label is a tuple of numbers, one per dimension."""
 
     name = "regression"
@@ -28,16 +28,16 @@ class Regression(Kind):
         """The numbers."""
         return tuple(float(value) for value in values)
 
-    def vocabulary(self, columns: Sequence[str], labels: Sequence[Any]) -> tuple[str, ...]:
+    def encode(self, columns: Sequence[str], labels: Sequence[Any]) -> tuple[tuple[str, ...], Sequence[Any]]:
         """The names of the columns."""
-        return tuple(columns)
+        return tuple(columns), labels
 
     def target(self, label: Any, vocabulary: Sequence[str]) -> np.ndarray | int:
         """The numbers."""
         return np.array(label, dtype=np.float32)
 
     def target_scale(self, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """Mean and spread over the training tracks: R2 does not change, and the learning rates fit."""
+        """Mean and standard deviation of the training tracks: R2 does not change, and the learning rates fit."""
         return targets.mean(dim=0), targets.std(dim=0, correction=0).clamp(min=1e-6)
 
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -49,7 +49,7 @@ class Regression(Kind):
         return batched.r2(outputs, targets, batched.all_once(outputs))[0].nanmean(dim=-1)
 
     def evaluate(self, test: HeadOutputs) -> Evaluation:
-        """Mean R2, and where there are several dimensions that of each."""
+        """Mean R2, and with several dimensions also the R2 of each."""
         results = [R2().compute(predictions=each, references=test.targets) for each in test.outputs]
         of_resamples = batched.r2(test.outputs, test.targets, test.weights).numpy()
         seeds = {"r2": [result["r2"] for result in results]}

@@ -1,7 +1,7 @@
 """Scores of many heads and many bootstrap resamples at once.
 
-They equal the `evaluate` metrics of `musicssl.probing.metrics` (tested) and serve where those would be called
-thousands of times: after every epoch, for every head, and for every bootstrap resample.
+They equal the `evaluate` metrics beside them (tested) and replace these where there would be thousands of calls: after
+every epoch, for every head, and for every bootstrap resample.
 
 Shapes: H heads, n clips, C outputs, R resamples; `weights` (R, n) says how often a resample holds each clip.
 """
@@ -98,7 +98,7 @@ def _precision_of_ranking(values: torch.Tensor, truth: torch.Tensor, weights: to
 
 
 def _running(values: torch.Tensor) -> torch.Tensor:
-    """Sums of everything before each place, one more than there are values."""
+    """Sums of the values before each place; one more place than values."""
     return torch.nn.functional.pad(values.cumsum(dim=-1), (1, 0))
 
 

@@ -1,4 +1,4 @@
-"""Set finished results side by side: paired bootstrap over the test tracks that both models were tested on."""
+"""Compare finished results: paired bootstrap over the test tracks that both models were tested on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ ALPHA = 0.05
 
 @dataclass(frozen=True)
 class Difference:
-    """Score of `first` less that of `second` on one task.
+    """Score of `first` minus that of `second` on one task.
 
     Attributes:
         mean: of the scores over seeds. ci95: of the paired bootstrap.

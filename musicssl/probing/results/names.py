@@ -1,4 +1,4 @@
-"""What tables and pictures call metrics and layers."""
+"""Names of metrics and layers in tables and pictures."""
 
 from musicssl.probing.heads.heads import MIXED
 from musicssl.probing.kinds import get_kind
@@ -28,5 +28,5 @@ def validation_metric(task: dict) -> str:
 
 
 def layer_name(layer: str) -> str:
-    """A layer as readers know it."""
+    """A layer's name in tables and pictures."""
     return "weighted sum" if layer == MIXED else f"layer {layer}"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def layer_heat_map(result: dict) -> "Figure":
-    """Layer x task: validation score in %, coloured from each task's worst layer to its best; the choice is framed."""
+    """Layer x task: validation score in %, colored from each task's worst layer to its best; the choice is framed."""
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
@@ -81,7 +81,7 @@ def layer_curves(results: Sequence[dict], task: str) -> "Figure":
 
 
 def as_data_uri(figure: "Figure") -> str:
-    """A PNG that needs no file of its own."""
+    """The figure as PNG in a data URI, so that the page needs no other file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,4 +1,4 @@
-"""`results.json`: the one place numbers live. Tables, pictures and model cards are rendered from it."""
+"""`results.json`: the one file of numbers. Tables, pictures and model cards are rendered from it."""
 
 import json
 import platform

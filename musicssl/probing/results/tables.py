@@ -1,4 +1,4 @@
-"""The tables of one or several models' results, beside published numbers where a task is comparable."""
+"""Tables of the results of one or several models, with published numbers where a task is comparable."""
 
 from collections.abc import Sequence
 
@@ -33,7 +33,7 @@ def failures(results: Sequence[dict]) -> list[str]:
 
 
 def published_table(results: Sequence[dict]) -> Table | None:
-    """Our columns beside MARBLE's, where data and protocol are the published ones; None where they never are."""
+    """Our columns and MARBLE's, where data and protocol are the published ones; None when no task is comparable."""
     tasks, _ = _published_tasks(results)
     if not tasks:
         return None
@@ -48,7 +48,7 @@ def published_table(results: Sequence[dict]) -> Table | None:
 
 
 def published_notes(results: Sequence[dict]) -> list[str]:
-    """What a reader of `published_table` must know, and which tasks have no published numbers beside them."""
+    """Remarks on `published_table`, and the tasks that are not in it although there are published numbers."""
     tasks, others = _published_tasks(results)
     notes = [f"Published columns: {SOURCE}.", "Ours are comparable to:"] if tasks else []
     notes += [
@@ -63,7 +63,7 @@ def published_notes(results: Sequence[dict]) -> list[str]:
 
 
 def _published_tasks(results: Sequence[dict]) -> tuple[list[str], list[str]]:
-    """The tasks with published numbers that ours may stand beside, and those where they may not."""
+    """The tasks with published numbers: those where ours are comparable, and the others."""
     known = [task for task in _tasks(results) if task in PUBLISHED]
     tasks = [task for task in known if any(_comparable(result, task) for result in results)]
     return tasks, [task for task in known if task not in tasks]

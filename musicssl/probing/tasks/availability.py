@@ -1,4 +1,4 @@
-"""What was found of each published data set, what is missing and what is damaged."""
+"""A table of the published data sets: what was found, what is missing, what is damaged."""
 
 from pathlib import Path
 

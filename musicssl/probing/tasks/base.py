@@ -1,4 +1,4 @@
-"""What a probing task is made of: examples, the facts its scores depend on, and the checks that keep it comparable."""
+"""The parts of a probing task: examples, the facts its scores depend on, and the checks that keep it comparable."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
@@ -21,7 +21,7 @@ class Example:
         label: int (multiclass, key), tuple of positive indices (multilabel), tuple of floats (regression),
             tuple of beat times in seconds from the start of the file (beat); for other kinds see their file.
         split: one of `SPLITS`.
-        track_id: what the split is made of and what window scores are averaged over.
+        track_id: the unit of the split, over which window scores are averaged.
         start_seconds, seconds: the part of the file that is the clip; None is the rest of the file.
     """
 
@@ -36,13 +36,13 @@ class Example:
 
 @dataclass(frozen=True)
 class TaskData:
-    """What was found of a data set.
+    """The part of a data set that was found.
 
     Attributes:
         examples: every usable clip.
         missing: files the annotations name but the disk lacks or holds empty, as paths in the data set.
-        notes: what a reader of the scores must know, one sentence each.
-        problems: what the reader of the folder found to differ from the published data set.
+        notes: remarks for readers of the scores, one sentence each.
+        problems: differences from the published data set that were seen while reading.
         comparable: whether this is the published data set, whole.
     """
 
@@ -63,7 +63,7 @@ class TaskData:
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """A probing task: everything its scores depend on beside the clips.
+    """A probing task: everything its scores depend on, except the clips.
 
     Attributes:
         name: what `--tasks` takes and `results.json` holds.
@@ -92,7 +92,7 @@ class Task:
 
     @property
     def primary_metric(self) -> str:
-        """The metric that tables of one number per task show, and that two models are compared by."""
+        """The metric by which two models are compared."""
         return self.metrics[0]
 
 
@@ -102,8 +102,8 @@ class DataSet:
 
     Attributes:
         folder: its folder below `--data_root`; tasks on the same audio share it.
-        source: where it is to be had.
-        layout: what must lie in the folder.
+        source: where to get it.
+        layout: the files and folders that must be there.
     """
 
     folder: str
@@ -115,7 +115,7 @@ class DataSet:
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedTask(Task):
-    """A task on a published data set, which is read from its folder and checked.
+    """A task on a published data set, whose folder is read and checked.
 
     Attributes:
         published_counts: tracks per split; None where none are published.

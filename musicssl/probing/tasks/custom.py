@@ -40,7 +40,7 @@ def custom_tasks(
         kinds: names of `musicssl.probing.kinds.KINDS`, one for all of `labels` or one for each; the file of a kind
             says what a column of it holds.
         audio_column: of parquet files and Hub data sets.
-        track_column: clips with one value there are one track: their scores are averaged.
+        track_column: clips with the same value in this column are one track: their scores are averaged.
 
     Raises:
         UserError: no such source, column or kind, or a label that is not of its kind (names the row).
@@ -50,12 +50,14 @@ def custom_tasks(
     wanted = [(label, get_kind(kind)) for label, kind in zip(labels, kinds, strict=True)]
     rows = list(read_rows(source, audio_column))
     if not rows:
-        raise UserError(f"--custom_task {source}: no labelled clips there")
+        raise UserError(
+            f"--custom_task {source}: no labelled clips; add a metadata table, parquet files or folders SPLIT/CLASS"
+        )
     return [_make_task(source, rows, label, kind, audio_column, track_column) for label, kind in wanted]
 
 
 def task_name(source: str | Path, label: str) -> str:
-    """How the task of a column is called in `results.json`."""
+    """The name of a column's task in `results.json`."""
     return f"{Path(source).name}_{label.replace('+', '_')}"
 
 
@@ -67,18 +69,11 @@ def _make_task(
         if not any(column in row for row in rows):
             known = sorted({name for row in rows[:100] for name in row} - {audio_column, "split"})
             raise UserError(f"--custom_task {source}: no column {column!r}; available: {', '.join(known)}")
-    labelled = _labelled(source, rows, columns, kind)
-    vocabulary = kind.vocabulary(columns, [value for _, value in labelled])
-    places = {name: index for index, name in enumerate(vocabulary)}
+    labelled, parsed = _labelled(source, rows, columns, kind)
+    vocabulary, values = kind.encode(columns, parsed)
     examples = [
-        Example(
-            row["clip_id"],
-            row[audio_column],
-            kind.encode(value, places),
-            row["split"],
-            str(row[track_column]) if track_column else row["clip_id"],
-        )
-        for row, value in labelled
+        Example(row["clip_id"], row[audio_column], value, row["split"], str(row[track_column or "clip_id"]))
+        for row, value in zip(labelled, values, strict=True)
     ]
     _check_tracks(source, track_column, examples)
     by_split = {split: [each.label for each in examples if each.split == split] for split in SPLITS}
@@ -103,20 +98,21 @@ def _make_task(
     return task, TaskData(examples, notes=notes + kind.label_notes(vocabulary, by_split))
 
 
-def _labelled(source: str, rows: Sequence[dict], columns: Sequence[str], kind: Kind) -> list[tuple[dict, Any]]:
+def _labelled(source: str, rows: Sequence[dict], columns: Sequence[str], kind: Kind) -> tuple[list[dict], list]:
     """The rows that have a label, and their labels."""
-    labelled = []
+    labelled, parsed = [], []
     for row in rows:
         values = [row.get(column) for column in columns]
         if any(_is_empty(value, kind) for value in values):
             continue
         try:
-            labelled.append((row, kind.parse(values)))
+            parsed.append(kind.parse(values))
         except ValueError as error:
             raise UserError(
                 f"--custom_task {source}: {row['clip_id']}, column {'+'.join(columns)}: {error}"
             ) from error
-    return labelled
+        labelled.append(row)
+    return labelled, parsed
 
 
 def _is_empty(value: Any, kind: Kind) -> bool:

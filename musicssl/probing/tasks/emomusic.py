@@ -17,12 +17,12 @@ TRAINING_PARTS, PARTS = 8, 10
 
 
 def split_of(artist: str, mediaeval_set: str) -> str:
-    """The evaluation set of MediaEval 2013 is the test; the rest is parted by artist."""
+    """The evaluation set of MediaEval 2013 is the test; the rest is split by artist."""
     if mediaeval_set == "evaluation":
         return "test"
     letters = "".join(each for each in artist.lower() if each.isascii() and (each.isalpha() or each.isspace()))
-    normalised = " ".join(letters.split())
-    part = int(hashlib.sha1(normalised.encode()).hexdigest(), 16) % PARTS
+    normalized = " ".join(letters.split())
+    part = int(hashlib.sha1(normalized.encode()).hexdigest(), 16) % PARTS
     return "train" if part < TRAINING_PARTS else "validation"
 
 

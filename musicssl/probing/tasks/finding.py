@@ -1,4 +1,4 @@
-"""Which of the published tasks are asked for, and their data."""
+"""Select published tasks and load their data."""
 
 from collections.abc import Sequence
 from pathlib import Path

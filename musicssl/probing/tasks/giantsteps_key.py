@@ -18,7 +18,7 @@ TRAINING_PARTS, PARTS = 100, 116
 
 
 def artists_in_validation(artist_fields: list[str]) -> set[str]:
-    """Artists of the validation split: those whose hash says so and, up to two steps on, whoever shares a song."""
+    """Artists of the validation split: by their hash, or because they share a song with one, in two passes."""
     songs = [[artist.strip() for artist in artists.split(",")] for artists in artist_fields]
     validation = {artist for artists in songs for artist in artists if _part(artist) >= TRAINING_PARTS}
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""GTZAN's audio and its fault-filtered split, which genre and rhythm share (Kereliuk, Sturm & Larsen, 2015)."""
+"""GTZAN's audio and its fault-filtered split, shared by genre and rhythm (Kereliuk, Sturm & Larsen, 2015)."""
 
 from collections.abc import Callable
 from pathlib import Path

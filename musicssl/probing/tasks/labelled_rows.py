@@ -51,9 +51,9 @@ def _metadata_rows(root: Path, table: Path, audio_column: str) -> Iterator[dict]
         )
     for number, row in enumerate(rows, start=2):
         if not row.get("file_name"):
-            raise UserError(f"--custom_task {root}: {table} row {number} has no file_name")
+            raise UserError(f"--custom_task {root}: {table} row {number} has no file_name; fill the column in")
         path = table.parent / row["file_name"]
-        # The folder a clip lies in, below `root`: the collection's own name says nothing.
+        # Only folders below `root` name a split, not the collection's own folder.
         folders = [_SPLIT_NAMES.get(part.lower()) for part in path.relative_to(root).parts[:-1]]
         split = _split_of(str(row.get("split") or "")) or next(filter(None, folders), None)
         if split is None:
@@ -83,7 +83,7 @@ def _hub_rows(source: str, audio_column: str) -> Iterator[dict]:
         splits = load_dataset(source)
     except Exception as error:  # the Hub client has no common error; all mean: not loadable
         raise UserError(
-            f"--custom_task {source}: neither a folder here nor a data set on the Hub: {first_line(error)}"
+            f"--custom_task {source}: no such folder, and not a data set on the Hub: {first_line(error)}"
         ) from error
     for name, table in splits.items():
         if audio_column in table.column_names:
@@ -102,7 +102,8 @@ def _table_rows(name: str, split: str | None, rows: Iterable[dict], audio_column
             audio = audio.get("bytes") or audio.get("path")
         if not isinstance(audio, (str, bytes)):
             raise UserError(
-                f"--custom_task: {name} row {number} has no audio in column {audio_column!r} (--audio_column)"
+                f"--custom_task: {name} row {number} has no audio in column {audio_column!r}; name the column "
+                "with --audio_column"
             )
         yield row | {"clip_id": f"{name}:{number}", "split": row_split, audio_column: audio}
 

@@ -1,4 +1,4 @@
-"""MTG-Jamendo: tracks, official split 0 and tables, which four tagging tasks share (Bogdanov et al., 2019)."""
+"""MTG-Jamendo: tracks, official split 0 and tables, shared by four tagging tasks (Bogdanov et al., 2019)."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,7 +55,7 @@ def read_table(
 ) -> TaskData:
     """Tracks of `autotagging_SUBSET` with the indices of their tags.
 
-    The tables end their lines with CRLF: unstripped, a track's last tag would be a class of its own.
+    The tables end their lines with CRLF: with them, a track's last tag would be another class.
     """
     tables = f"data/splits/split-0/autotagging_{subset}-{{}}.tsv"
     indices = {label: index for index, label in enumerate(labels)}
@@ -87,7 +87,7 @@ def read_table(
 
 
 def _wrong_hours(rows: list[tuple[dict, str]], published: Mapping[str, float]) -> list[str]:
-    """The sum of durations tells one table from another where no list of ids is at hand to hash."""
+    """The sum of durations identifies a table for which no list of ids is published."""
     hours = {split: sum(row["hours"] for row, each in rows if each == split) for split in SPLITS}
     if all(abs(hours[split] - published[split]) < 0.06 for split in SPLITS):
         return []

@@ -1,4 +1,4 @@
-"""NSynth: single notes, official split, which instrument and pitch share (Engel et al., ICML 2017)."""
+"""NSynth: single notes and their official split, shared by instrument and pitch (Engel et al., ICML 2017)."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What the readers of published data sets share: files that must be there, tables, clips that are there."""
+"""Helpers to read published data sets: files that must be there, tables, clips that are there."""
 
 import csv
 from collections.abc import Iterable

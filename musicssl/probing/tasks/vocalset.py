@@ -1,4 +1,4 @@
-"""VocalSet: its recordings and their 3-second chunks, which singer and technique share (Wilkins et al., ISMIR 2018).
+"""VocalSet: its recordings and their 3-second chunks, shared by singer and technique (Wilkins et al., ISMIR 2018).
 
 No split list was ever published for the scores in print, and the original split depends on the order of files on a
 disk. Here a recording's split is a hash of its name: it never changes, whatever other files are there.
