@@ -126,8 +126,9 @@ def run(arguments: argparse.Namespace) -> int:
         check_data_root(AVAILABLE, given["data_root"])
         print(availability_table(given["data_root"]).markdown())
         return 0
-    baselines = given.pop("baselines")
-    given["models"] += baselines_of(given["models"]) if baselines == [] else baselines or []
+    models, baselines = given["models"], given["baselines"]
+    if models and baselines is not None:
+        given["models"] = [*models, *(baselines or baselines_of(models))]
     request = ProbeRequest(**{name: given[name] for name in ProbeRequest.__dataclass_fields__})
     contents = carry_out(request)
     if contents:  # the main process

@@ -153,6 +153,7 @@ def test_a_task_that_fails_in_probing_fails_the_command(project_root, tmp_path, 
     "arguments,message",
     [
         (["--custom_task", "."], "--model is missing"),
+        (["--custom_task", ".", "--label", "a", "--baselines"], "--model is missing"),
         (["--model", "mfcc"], "give either --tasks with --data_root, or --custom_task with --label"),
         (["--model", "mfcc", "--tasks", "all"], "--data_root is missing"),
         (["--model", "mfcc", "--custom_task", "."], "--label is missing"),

@@ -158,19 +158,9 @@ class _GridRun:
             setattr(self, name, getattr(self, name)[running])
 
     _TENSORS = (
-        "rows",
-        "weights",
-        "first_moment",
-        "second_moment",
-        "learning_rate",
-        "best_weights",
-        "best",
-        "best_epoch",
-        "plateau_best",
-        "plateau_epochs",
-        "epoch",
-        "step",
-    )
+        "rows", "weights", "first_moment", "second_moment", "learning_rate", "best_weights", "best", "best_epoch",
+        "plateau_best", "plateau_epochs", "epoch", "step",
+    )  # fmt: skip
 
     def state_dict(self) -> dict:
         """Everything the rest of the training depends on, random generators included."""

@@ -31,16 +31,10 @@ def layer_heat_map(result: dict) -> "Figure":
     axes.imshow(shade, cmap="viridis", aspect="auto", vmin=0, vmax=1)
     for row, task in enumerate(tasks.values()):
         for column, layer in enumerate(layers):
-            axes.text(
-                column,
-                row,
-                f"{100 * scores[row, column]:.1f}",
-                ha="center",
-                va="center",
-                fontsize=8,
-                color="black" if shade[row, column] > 0.6 else "white",
-                fontweight="bold" if layer == task["layer"] else "normal",
-            )
+            colour = "black" if shade[row, column] > 0.6 else "white"
+            weight = "bold" if layer == task["layer"] else "normal"
+            text = f"{100 * scores[row, column]:.1f}"
+            axes.text(column, row, text, ha="center", va="center", fontsize=8, color=colour, fontweight=weight)
         chosen = layers.index(task["layer"])
         axes.add_patch(Rectangle((chosen - 0.5, row - 0.5), 1, 1, fill=False, edgecolor="red", linewidth=1.5))
     axes.set_xticks(range(len(layers)), [layer_name(layer).replace(" ", "\n") for layer in layers])

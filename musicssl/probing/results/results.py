@@ -15,17 +15,9 @@ from musicssl.probing.protocol import Probed
 # Of the content. Files of release 0.1 have no version and the same content.
 SCHEMA_VERSION = 1
 _PACKAGES = (
-    "music2vec-musichubert",
-    "torch",
-    "transformers",
-    "datasets",
-    "accelerate",
-    "evaluate",
-    "scikit-learn",
-    "mir_eval",
-    "soxr",
-    "soundfile",
-)
+    "music2vec-musichubert", "torch", "transformers", "datasets", "accelerate", "evaluate", "scikit-learn", "mir_eval",
+    "soxr", "soundfile",
+)  # fmt: skip
 
 
 class Results:

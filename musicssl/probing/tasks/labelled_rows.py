@@ -15,15 +15,9 @@ from musicssl.audio.decode import AUDIO_EXTENSIONS
 from musicssl.errors import UserError, first_line
 
 _SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "dev": "validation",
-    "test": "test",
-    "testing": "test",
-}
+    "train": "train", "training": "train", "test": "test", "testing": "test",
+    "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
+}  # fmt: skip
 
 
 def read_rows(source: str, audio_column: str) -> Iterator[dict]:
@@ -44,11 +38,8 @@ def read_rows(source: str, audio_column: str) -> Iterator[dict]:
 
 def _metadata_rows(root: Path, table: Path, audio_column: str) -> Iterator[dict]:
     with table.open(newline="", encoding="utf-8-sig") as file:
-        rows = (
-            list(csv.DictReader(file))
-            if table.suffix == ".csv"
-            else [json.loads(line) for line in file if line.strip()]
-        )
+        is_csv = table.suffix == ".csv"
+        rows = list(csv.DictReader(file)) if is_csv else [json.loads(line) for line in file if line.strip()]
     for number, row in enumerate(rows, start=2):
         if not row.get("file_name"):
             raise UserError(f"--custom_task {root}: {table} row {number} has no file_name; fill the column in")
