@@ -29,6 +29,7 @@ from musicssl.probing.encoders.huggingface import load_encoder
 from musicssl.probing.heads import training
 from musicssl.probing.heads.head_data import Problem, Split
 from musicssl.probing.heads.heads import MIXED, Head, HeadSettings, HeadStack, TrainedHeads
+from musicssl.probing.kinds import get_kind
 from musicssl.probing.protocol import layer_scores
 from musicssl.probing.tasks.base import Example
 
@@ -71,7 +72,8 @@ def synthetic_problem(clips: int, states: int, width: int) -> Problem:
         features += clearness[None, :, None] * centres[labels][:, None]
         splits.append(Split(features.half(), labels, torch.arange(size), labels, [str(i) for i in range(size)]))
     names = tuple(map(str, range(states)))
-    return Problem("multiclass", "track", CLASSES, names, tuple(range(1, states)), *splits)
+    labels = [str(label) for label in range(CLASSES)]
+    return Problem(get_kind("multiclass"), "track", labels, names, tuple(range(1, states)), *splits)
 
 
 def train_one(problem: Problem, head: Head, options: HeadSettings, device: torch.device) -> tuple[float, int]:

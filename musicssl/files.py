@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+# What marks a folder of synthetic sets, and records how they were made; they are small on purpose.
+DEMO_RECORD = "demo.json"
+
 
 def partial_path(path: Path) -> Path:
     """The hidden name in the same folder under which `path` is written until it is complete."""

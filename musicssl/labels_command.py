@@ -15,7 +15,7 @@ from musicssl.labels.labeller import Labeller, describe, source_of
 from musicssl.labels.pictures import plot_agreement, plot_features, plot_labels
 from musicssl.labels.quality import agreement, agreement_table, usage
 from musicssl.labels.sampling import sample_capacity, sample_frames
-from musicssl.probing.tasks.custom import custom_task
+from musicssl.probing.tasks.custom import custom_tasks
 
 DEFAULT_FEATURES = ["mfcc39", "logmel229", "chroma24", "cqt84"]
 
@@ -63,12 +63,12 @@ def _plot(arguments: argparse.Namespace) -> None:
 
 
 def _compare(arguments: argparse.Namespace) -> None:
-    tasks = {column: custom_task(arguments.source, column) for column in arguments.label}
+    tasks = custom_tasks(arguments.source, arguments.label)
     truths = {
-        column: {example.clip_id: example.label for example in task.read(Path(arguments.source)).examples}
-        for column, task in tasks.items()
+        column: {example.clip_id: example.label for example in data.examples}
+        for column, (_, data) in zip(arguments.label, tasks, strict=True)
     }
-    examples = next(iter(tasks.values())).read(Path(arguments.source)).examples
+    examples = tasks[0][1].examples
     labeller = Labeller.load(arguments.codebook) if arguments.codebook else _fit(arguments, examples)
 
     sequences: list[list[np.ndarray]] = [[] for _ in labeller.sources]

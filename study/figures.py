@@ -8,7 +8,7 @@ import numpy as np
 
 from musicssl.plotting import load_pyplot
 from musicssl.pretraining.files.metrics import read_metrics
-from musicssl.probing.encoders.handmade import HANDMADE
+from musicssl.probing.encoders.acoustic import ACOUSTIC_FEATURES
 from musicssl.probing.encoders.huggingface import RANDOM_PREFIX
 from musicssl.probing.heads.heads import MIXED
 from study.claims import Answer, control_of
@@ -152,7 +152,7 @@ def draw_hours(study: Study, path: Path) -> None:
         hours = [point.hours for point in points]
         axes.plot(hours, scores, "o-", color=f"C{number}", label=arm, markersize=4)
         axes.fill_between(hours, ends[:, 0], ends[:, 1], color=f"C{number}", alpha=0.15, linewidth=0)
-    for name in HANDMADE:
+    for name in ACOUSTIC_FEATURES:
         if name in study.arms:
             score = 100 * study.arms[name].average(study.tasks)
             axes.axhline(score, color="0.4", linestyle=":", linewidth=0.9)
@@ -223,4 +223,4 @@ def _save(figure, path: Path) -> None:
 def kind_of(arm: str) -> str:
     if arm in TRAINED:
         return "trained"
-    return "acoustic features" if arm in HANDMADE else "random weights"
+    return "acoustic features" if arm in ACOUSTIC_FEATURES else "random weights"

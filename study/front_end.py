@@ -76,7 +76,7 @@ def between_clips(encoder: HuggingFaceEncoder, clips: torch.Tensor) -> float:
     Args:
         clips: raw waveforms (B, N) at the encoder's sampling rate.
     """
-    normalised = torch.stack([torch.from_numpy(encoder.normalise(clip)) for clip in clips.numpy()])
+    normalised = torch.stack([torch.from_numpy(encoder.normalize(clip)) for clip in clips.numpy()])
     with torch.no_grad():
         frames = torch.cat([_projected(encoder.model, part) for part in normalised.split(CLIPS_AT_ONCE)]).double()
     share = frames.mean(dim=1).var(dim=0, correction=0) / frames.flatten(0, 1).var(dim=0, correction=0)

@@ -12,7 +12,7 @@ from musicssl.pretraining.config.checks import validate
 from musicssl.pretraining.config.parsing import make_config
 from musicssl.pretraining.config.resuming import MUST_STAY
 from musicssl.pretraining.config.settings import FORMER_NAMES, PretrainConfig
-from musicssl.probing.encoders.handmade import HANDMADE
+from musicssl.probing.encoders.acoustic import ACOUSTIC_FEATURES
 from musicssl.probing.encoders.huggingface import RANDOM_PREFIX
 from musicssl.recipes import find_recipe
 
@@ -34,7 +34,7 @@ TRAINED = (*MUSIC2VEC, *MUSICHUBERT, MEL, *REMEDIES, SMALL, *SMALL_CHOICES, SPEE
 # Base recipe -> the arms that change one thing in it.
 BASES = {"music2vec": MUSIC2VEC, "musichubert": (*MUSICHUBERT, SPEECH, EXCERPT), MEL: REMEDIES, SMALL: SMALL_CHOICES}
 # Acoustic features and untrained networks; arms with the same architecture share one.
-CONTROLS = (*HANDMADE, *(RANDOM_PREFIX + name for name in ("music2vec", "musichubert", MEL, SMALL)))
+CONTROLS = (*ACOUSTIC_FEATURES, *(RANDOM_PREFIX + name for name in ("music2vec", "musichubert", MEL, SMALL)))
 ARMS = (*CONTROLS, *TRAINED)
 QUICK_ARMS = (*CONTROLS, "music2vec", "musichubert", MEL, f"{MEL}_chroma", SMALL)
 # Arms whose intermediate checkpoints are probed, for the curve of score against hours of audio.
@@ -91,7 +91,7 @@ def make_plan(
     trials = []
     for seed in range(1, seeds + 1):
         for arm in arms:
-            if arm in HANDMADE:
+            if arm in ACOUSTIC_FEATURES:
                 trials += [Trial(arm, seed, output_dir / arm)] if seed == 1 else []
                 continue
             heard = [str(output_dir / OWN_MATERIAL[arm])] if arm in OWN_MATERIAL else train_data
@@ -140,7 +140,7 @@ def expected_minutes(trials: Sequence[Trial], probe_minutes: float, jobs: int, c
 
 def number_of_probes(arms: Sequence[str], seeds: int, curves: bool) -> int:
     """Number of models and checkpoints to probe; acoustic features have no seeds."""
-    acoustic = sum(arm in HANDMADE for arm in arms)
+    acoustic = sum(arm in ACOUSTIC_FEATURES for arm in arms)
     intermediate = curves * (CHECKPOINTS - 1) * sum(arm in CURVES for arm in arms)
     return acoustic + seeds * (len(arms) - acoustic + intermediate)
 

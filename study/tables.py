@@ -5,9 +5,9 @@ from statistics import fmean
 
 import yaml
 
-from musicssl.probing.encoders.handmade import HANDMADE
+from musicssl.probing.encoders.acoustic import ACOUSTIC_FEATURES
 from musicssl.probing.encoders.huggingface import RANDOM_PREFIX
-from musicssl.probing.results.table import short
+from musicssl.probing.results.names import short
 from musicssl.tables import Table
 from study.claims import answers, control_of
 from study.front_end import FAMILIES, chosen_tasks, front_ends, rank_correlation
@@ -144,7 +144,7 @@ def _with_interval(measured: Measured, tasks: list[str]) -> str:
 
 def _seed_cells(measured: Measured, tasks: list[str]) -> list[str]:
     """The average of each pre-training seed, and their mean with its interval over seeds alone."""
-    if measured.arm in HANDMADE:
+    if measured.arm in ACOUSTIC_FEATURES:
         return ["–", "–"]
     averages, ends = 100 * measured.seed_averages(tasks), measured.over_seeds(tasks)
     between = "–" if ends is None else f"{averages.mean():.1f} ±{50 * (ends[1] - ends[0]):.1f}"

@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from musicssl.errors import UserError
+from musicssl.files import DEMO_RECORD
 from musicssl.probing.tasks.base import SPLITS, Task, TaskData
 from musicssl.probing.tasks.custom import custom_task
-from musicssl.probing.tasks.finding import DEMO_RECORD, load_tasks, select_tasks
+from musicssl.probing.tasks.finding import load_tasks, select_tasks
 
 # FOLDER/COLUMN[:TYPE] below --probe_data.
 QUICK = (
@@ -59,8 +60,7 @@ class Tasks:
         if not slash or not (self.probe_data / folder).is_dir():
             raise UserError(f"--tasks {specification}: give FOLDER/COLUMN[:TYPE], with FOLDER below {self.probe_data}")
         source = str(self.probe_data / folder)
-        task = custom_task(source, column, kind or "multiclass")
-        return task, task.load(Path(source))
+        return custom_task(source, column, kind or "multiclass")
 
 
 def _thinned(data: TaskData, clips_per_split: int | None) -> TaskData:

@@ -18,6 +18,7 @@ from musicssl.pretraining.model.building import build_feature_extractor, build_m
 from musicssl.pretraining.model.cpu_kernels import keep_freed_memory
 from musicssl.pretraining.model.device import build_accelerator
 from musicssl.probing.encoders.huggingface import load_encoder
+from musicssl.probing.kinds import get_kind
 from musicssl.probing.probe import probe_model
 from musicssl.probing.protocol import ProbeSettings
 from musicssl.probing.tasks.base import Task, TaskData
@@ -77,9 +78,9 @@ def _probe(encoder: str, seed: int, folder: Path, tasks: LoadedTasks, settings: 
     network = load_encoder(encoder, seed=seed)
     # A beat head has one example per frame: with the epochs and seeds of the others it would cost more than they do.
     epochs = min(settings.epochs or BEAT_EPOCHS, BEAT_EPOCHS)
-    beat_settings = replace(settings, seeds=settings.seeds[:1], epochs=epochs)
-    for own, is_beat in ((settings, False), (beat_settings, True)):
-        tasks_of_kind = [(task, data) for task, data in loaded if (task.kind == "beat") == is_beat]
+    frame_settings = replace(settings, seeds=settings.seeds[:1], epochs=epochs)
+    for own, of_frames in ((settings, False), (frame_settings, True)):
+        tasks_of_kind = [(task, data) for task, data in loaded if get_kind(task.kind).of_frames == of_frames]
         content = probe_model(network, tasks_of_kind, errors, own, folder)
     if failed := {name: reason for name, reason in content["errors"].items() if name not in errors}:
         raise UserError("; ".join(f"{name}: {reason}" for name, reason in failed.items()))

@@ -1,1 +1,1 @@
-"""The command lines of the package, one module each: parse, call, print."""
+"""The commands of `musicssl` and of the two scripts: flags and printing, one file per command."""

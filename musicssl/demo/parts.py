@@ -5,9 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from musicssl.errors import UserError
-from musicssl.files import read_json, whole_file, write_json
-
-RECORD = "demo.json"
+from musicssl.files import DEMO_RECORD, read_json, whole_file, write_json
 
 
 def write_part(folder: Path, part: str, settings: dict, write: Callable[[Path], None]) -> None:
@@ -20,7 +18,7 @@ def write_part(folder: Path, part: str, settings: dict, write: Callable[[Path], 
     Raises:
         UserError: `folder/part` exists and was made with other settings.
     """
-    record_path, target = folder / RECORD, folder / part
+    record_path, target = folder / DEMO_RECORD, folder / part
     record = read_json(record_path) if record_path.is_file() else {}
     settings = json.loads(json.dumps(settings))  # as the record holds them: tuples are lists
     if target.exists():

@@ -112,7 +112,7 @@ class WindowedEncoder:
 
     def _normalize(self, waveform: np.ndarray, statistics: FileStatistics | None) -> torch.Tensor:
         if statistics is None:
-            return torch.from_numpy(self.encoder.normalise(waveform)).to(self.device)
+            return torch.from_numpy(self.encoder.normalize(waveform)).to(self.device)
         return ((torch.from_numpy(waveform) - statistics.mean) / statistics.std).to(self.device)
 
     @torch.no_grad()

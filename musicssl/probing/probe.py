@@ -2,15 +2,89 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from accelerate import PartialState
 from tqdm import tqdm
 
+from musicssl.distributed import PROCESS_TIMEOUT
 from musicssl.errors import UserError
 from musicssl.probing.encoders.features import Extractor
+from musicssl.probing.encoders.huggingface import load_encoder
 from musicssl.probing.protocol import ProbeSettings, fingerprint, probe_task
+from musicssl.probing.request import DTYPES, ProbeRequest
 from musicssl.probing.results.results import Results
 from musicssl.probing.tasks.base import Task, TaskData
+from musicssl.probing.tasks.custom import custom_tasks
+from musicssl.probing.tasks.finding import load_tasks, select_tasks
+
+LoadedTasks = tuple[list[tuple[Task, TaskData]], dict[str, str]]
+
+
+def probe(
+    models: str | Path | Sequence[str | Path],
+    *,
+    custom_task: str | Path | None = None,
+    label: str | Sequence[str] = (),
+    kinds: str | Sequence[str] = "multiclass",
+    tasks: str | Sequence[str] | None = None,
+    data_root: str | Path | None = None,
+    output_dir: str | Path | None = None,
+    **settings: Any,
+) -> list[dict]:
+    """Measure what frozen audio encoders know, task by task and layer by layer, as `run_probing.py` does.
+
+    Args:
+        models: checkpoint directories or Hub ids, `random:DIR` (the same network with random weights), or acoustic
+            features (mfcc, chroma, cqt, logmel).
+        custom_task: your own labels, as `musicssl.probing.tasks.custom.custom_tasks` reads them, with
+        label: the columns to predict, one task each, and
+        kinds: what they hold (`musicssl.probing.kinds.KINDS`), one for all columns or one per column. Or
+        tasks: names of the 13 published tasks, or "all", with
+        data_root: the folder with one folder per data set.
+        output_dir: for `results.json` and `predictions/`; by default `runs/probing/MODEL`. Finished tasks in it are
+            not done again.
+        settings: the other fields of `musicssl.probing.request.ProbeRequest`, such as `seeds=3, max_epochs=20`.
+
+    Returns:
+        The content of each model's `results.json`; a task that could not be done is listed under "errors", with
+        the reason. Under `accelerate launch` all processes but the main one return an empty list.
+
+    Raises:
+        UserError: something that was given cannot be used; the message names the flag of `run_probing.py`.
+    """
+    return carry_out(
+        ProbeRequest(
+            models=list(map(str, _listed(models))),
+            custom_task=custom_task,
+            label=_listed(label),
+            kinds=_listed(kinds),
+            tasks=None if tasks is None else ",".join(_listed(tasks)),
+            data_root=data_root,
+            output_dir=output_dir,
+            **settings,
+        )
+    )
+
+
+def carry_out(request: ProbeRequest) -> list[dict]:
+    """Load the tasks and probe every model on them; returns as `probe` does."""
+    state = PartialState(timeout=PROCESS_TIMEOUT)
+    tasks, errors = tasks_of(request)
+    settings = request.settings(state.device)
+    contents = []
+    for model, folder in request.folders.items():
+        encoder = load_encoder(model, DTYPES[request.dtype], request.trust_remote_code, request.seed)
+        contents.append(probe_model(encoder, tasks, errors, settings, folder, request.overwrite))
+    return contents if state.is_main_process else []
+
+
+def tasks_of(request: ProbeRequest) -> LoadedTasks:
+    """The tasks that can be run, and for the others why not."""
+    if request.tasks:
+        return load_tasks(select_tasks(request.tasks), Path(request.data_root), request.allow_partial)
+    columns = (request.label, request.kinds, request.audio_column, request.track_column)
+    return custom_tasks(request.custom_task, *columns), {}
 
 
 def probe_model(
@@ -26,7 +100,7 @@ def probe_model(
     Every process of an `accelerate launch` encodes its share; the main one trains the heads.
 
     Args:
-        errors: tasks that could not be loaded, and why; recorded beside the results.
+        errors: tasks that could not be loaded, and why; recorded with the results.
 
     Returns:
         The content of `results.json` on the main process, None on the others.
@@ -43,7 +117,7 @@ def probe_model(
         except UserError as error:
             errors[task.name] = str(error)
     for extractor in extractors.values():
-        # All tasks that cut their clips alike share one pass: MTG-Jamendo's four encode each track once.
+        # All tasks with the same window rule share one pass: MTG-Jamendo's four encode each track once.
         extractor.extract(example for _, data, each in usable if each is extractor for example in data.examples)
     if not state.is_main_process:
         return None
@@ -51,9 +125,10 @@ def probe_model(
     for name, message in errors.items():
         results.add_error(name, message)
     for task, data, extractor in usable:
-        if not overwrite and results.finished(task.name, fingerprint(task, data, extractor, settings)):
+        key = fingerprint(task, data, extractor, settings)
+        if not overwrite and results.finished(task.name, key):
             continue
-        checkpoint = output_dir / f".{task.name}-{fingerprint(task, data, extractor, settings)[:16]}.heads"
+        checkpoint = output_dir / f".{task.name}-{key[:16]}.heads"
         with tqdm(total=settings.heads(task).epochs, desc=f"heads of {task.name}", unit="epoch", leave=False) as bar:
 
             def on_epoch(epoch: int, training: int, bar=bar) -> None:
@@ -67,3 +142,8 @@ def probe_model(
         checkpoint.unlink(missing_ok=True)
     results.write()
     return results.content
+
+
+def _listed(given: Any) -> list:
+    """One value as a list of one."""
+    return [given] if isinstance(given, (str, Path)) else list(given)

@@ -9,31 +9,27 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from musicssl.errors import UserError
 from musicssl.probing.encoders.features import ExtractionSettings, Extractor, WindowRule
-from musicssl.probing.heads.beats import BarPointerModel
-from musicssl.probing.heads.head_data import Problem
 from musicssl.probing.heads.heads import HeadSettings, TrainedHeads
 from musicssl.probing.heads.tensors import build_problem
-from musicssl.probing.heads.test_scores import Evaluation, evaluate_beats, evaluate_test
 from musicssl.probing.heads.training import train_heads
+from musicssl.probing.kinds import get_kind
 from musicssl.probing.tasks.base import Task, TaskData
-
-# MARBLE v1's rate for this task. A frame-level grid costs hundreds of clip-level ones: --learning_rates asks for it.
-BEAT_LEARNING_RATES = (1e-3,)
 
 
 @dataclass(frozen=True)
 class ProbeSettings:
-    """What the user may change of the protocol; None leaves the task's own value.
+    """The part of the protocol that users may change; None leaves the task's own value.
 
     Attributes:
-        pooling: of networks' frames over a window: "mean", or "mean_std" as hand-made features have it.
-        feature_scaling: "none", "standard", or "auto": none for networks, standard for hand-made features.
+        pooling: of networks' frames over a window: "mean", or "mean_std" as acoustic features have it.
+        feature_scaling: "none", "standard", or "auto": none for networks, standard for acoustic features.
         bootstrap_resamples: of the test tracks, for the 95 % interval.
         head_device: where heads train.
     """
@@ -52,15 +48,14 @@ class ProbeSettings:
 
     @property
     def standard(self) -> bool:
-        """Whether every task keeps its own protocol: only then may its score stand beside published ones."""
+        """Whether every task keeps its own protocol: only then are scores comparable with published ones."""
         own = (self.learning_rates, self.epochs, self.window_seconds) == (None, None, None)
         return own and self.channel_mode == self.pooling == "mean" and self.feature_scaling == "auto"
 
     def heads(self, task: Task) -> HeadSettings:
         """Training settings of a task's heads."""
-        rates = BEAT_LEARNING_RATES if task.kind == "beat" else task.learning_rates
         return HeadSettings(
-            learning_rates=self.learning_rates or rates,
+            learning_rates=self.learning_rates or get_kind(task.kind).learning_rates,
             seeds=self.seeds,
             epochs=self.epochs or task.epochs,
             patience=task.patience,
@@ -68,18 +63,53 @@ class ProbeSettings:
         )
 
     def window_rule(self, task: Task) -> WindowRule:
-        """How the task's clips are cut. Beats are tracked over the whole clip."""
-        if task.kind == "beat":
+        """How the task's clips are cut; kinds of frames need the whole clip."""
+        if get_kind(task.kind).of_frames:
             return WindowRule(None, 0.0, "frames", self.channel_mode)
         seconds = self.window_seconds or task.window_seconds
         return WindowRule(seconds, task.minimum_window_seconds, self.pooling, self.channel_mode)
 
 
-@dataclass
-class Probed:
-    """A task's result for `results.json`, and the test predictions for `--compare`."""
+@dataclass(frozen=True)
+class TaskResult:
+    """The result of one task, an entry of `results.json`; the fields are written in this order.
 
-    result: dict
+    Attributes:
+        metrics: metric -> {"mean", "ci95", "seeds"} on test.
+        layer, learning_rate: the choice made on validation.
+        layers: layer -> {"validation", "seeds", "learning_rate"}.
+        split_sizes: tracks that were used, per split.
+        comparable: whether data and protocol are the published ones; comparable_to: whose numbers, or why not.
+        epochs: the chosen heads' best epochs, one per seed.
+        skipped: clip id -> why the clip was left out.
+        notes: remarks for readers of the scores.
+        details: what the kind of task keeps for its picture.
+        fingerprint: see `fingerprint`.
+    """
+
+    metrics: dict[str, dict]
+    primary_metric: str
+    layer: str
+    learning_rate: float
+    layers: dict[str, dict]
+    split_sizes: dict[str, int]
+    comparable: bool
+    comparable_to: str
+    kind: str
+    title: str
+    epochs: list[int]
+    feature_scaling: str
+    skipped: dict[str, str]
+    notes: list[str]
+    details: dict[str, Any]
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Probed:
+    """A task's result, and the test predictions for `--compare`."""
+
+    result: TaskResult
     predictions: dict[str, np.ndarray]
 
 
@@ -115,50 +145,50 @@ def probe_task(
     """Train every head of the grid, choose on validation, test the choice once.
 
     `extractor` must hold the features of `data` (see `Extractor.extract`).
+
+    Raises:
+        UserError: a split has no usable clip, or the kind of task does not give the task's primary metric.
     """
     encoder = extractor.encoder
     scaling = encoder.scaling if settings.feature_scaling == "auto" else settings.feature_scaling
     problem = build_problem(task, data.examples, extractor, scaling)
-    head_settings = settings.heads(task)
     trained = train_heads(
-        problem, head_settings, settings.head_device, checkpoint, settings.checkpoint_seconds, on_epoch
+        problem, settings.heads(task), settings.head_device, checkpoint, settings.checkpoint_seconds, on_epoch
     )
     layers = layer_scores(trained)
-    chosen_layer = max(layers, key=lambda layer: layers[layer]["validation"])
-    rate = layers[chosen_layer]["learning_rate"]
-    chosen = [i for i, head in enumerate(trained.heads) if head.layer == chosen_layer and head.learning_rate == rate]
-    outputs = trained.predict(problem.test, chosen)
-    evaluation = _evaluate(task, data, extractor, problem, outputs, settings)
+    layer = max(layers, key=lambda name: layers[name]["validation"])
+    rate = layers[layer]["learning_rate"]
+    chosen = [i for i, head in enumerate(trained.heads) if head.layer == layer and head.learning_rate == rate]
+    evaluation = problem.evaluate(trained.predict(problem.test, chosen), settings.bootstrap_resamples)
+    if task.primary_metric not in evaluation.seeds:
+        known = ", ".join(evaluation.seeds)
+        raise UserError(f"task {task.name}: primary metric {task.primary_metric} is not one of {known}")
     skipped = {example.clip_id: reason for example in data.examples if (reason := extractor.skip_reason(example))}
     used = [example for example in data.examples if example.clip_id not in skipped]
-    notes = list(data.notes)
-    if evaluation.details.get("absent_tags"):
-        notes.append(f"tags without test clips, left out of the means: {', '.join(evaluation.details['absent_tags'])}")
+    notes = [*data.notes, *evaluation.notes]
     if skipped:
         notes.append(f"{len(skipped)} clips left out, first {next(iter(skipped.items()))}")
-    result = {
-        "metrics": evaluation.metrics(np.random.default_rng(0)),
-        "primary_metric": task.primary_metric,
-        "layer": chosen_layer,
-        "learning_rate": rate,
-        "layers": layers,
-        "split_sizes": replace(data, examples=used).counts(),
-        "comparable": data.comparable and settings.standard,
-        "comparable_to": _comparable_to(task, data, settings),
-        "kind": task.kind,
-        "title": task.title,
-        "epochs": [int(trained.best_epoch[i]) for i in chosen],
-        "feature_scaling": scaling,
-        "skipped": skipped,
-        "notes": notes,
-        "details": evaluation.details,
-        "fingerprint": fingerprint(task, data, extractor, settings),
-    }
-    if task.primary_metric not in result["metrics"]:
-        raise UserError(
-            f"task {task.name}: primary metric {task.primary_metric} is not one of {', '.join(result['metrics'])}"
-        )
-    return Probed(result, _predictions(problem, outputs, evaluation))
+    result = TaskResult(
+        metrics=evaluation.metrics(np.random.default_rng(0)),
+        primary_metric=task.primary_metric,
+        layer=layer,
+        learning_rate=rate,
+        layers=layers,
+        split_sizes=replace(data, examples=used).counts(),
+        comparable=data.comparable and settings.standard,
+        comparable_to=_comparable_to(task, data, settings),
+        kind=task.kind,
+        title=task.title,
+        epochs=[int(trained.best_epoch[i]) for i in chosen],
+        feature_scaling=scaling,
+        skipped=skipped,
+        notes=notes,
+        details=dict(evaluation.details),
+        fingerprint=fingerprint(task, data, extractor, settings),
+    )
+    # For the paired comparison of two models: both resample the same tracks in the same order.
+    resampled = {f"resampled/{name}": values for name, values in evaluation.resampled.items()}
+    return Probed(result, {"track_ids": np.array(problem.test.track_ids), **resampled})
 
 
 def layer_scores(trained: TrainedHeads) -> dict[str, dict]:
@@ -178,32 +208,3 @@ def _comparable_to(task: Task, data: TaskData, settings: ProbeSettings) -> str:
     if not data.comparable:
         return f"not {task.comparable_to}: {data.notes[-1]}"
     return task.comparable_to if settings.standard else f"not {task.comparable_to}: flags changed the protocol"
-
-
-def _evaluate(
-    task: Task, data: TaskData, extractor: Extractor, problem: Problem, outputs: torch.Tensor, settings: ProbeSettings
-) -> Evaluation:
-    if task.kind != "beat":
-        return evaluate_test(problem, outputs, task.labels, settings.bootstrap_resamples)
-    examples = [e for e in data.examples if e.split == "test" and not extractor.skip_reason(e)]
-    labelled = [np.array(e.label) - e.start_seconds for e in examples]
-    lengths = torch.bincount(problem.test.tracks).tolist()
-    activations = [[each.numpy() for each in torch.sigmoid(seed[:, 0]).cpu().split(lengths)] for seed in outputs]
-    frame_rate_hz = extractor.encoder.frame_rate_hz
-    decoder = BarPointerModel(frame_rate_hz)
-    decoded = [decoder.decode(seed) for seed in activations]
-    evaluation = evaluate_beats(labelled, decoded, settings.bootstrap_resamples)
-    evaluation.details["beat_example"] = {
-        "clip": examples[0].clip_id,
-        "frame_rate_hz": frame_rate_hz,
-        "activation": np.round(activations[0][0], 4).tolist(),
-        "labelled": labelled[0].tolist(),
-        "decoded": decoded[0][0].tolist(),
-    }
-    return evaluation
-
-
-def _predictions(problem: Problem, outputs: torch.Tensor, evaluation: Evaluation) -> dict[str, np.ndarray]:
-    """What a paired comparison of two models needs: both resampled the same tracks in the same order."""
-    tracks = np.array(problem.test.track_ids)
-    return {"track_ids": tracks} | {f"resampled/{name}": values for name, values in evaluation.resampled.items()}

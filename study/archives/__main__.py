@@ -25,7 +25,7 @@ def main(command_line: Sequence[str] | None = None) -> None:
     for flag, smallest in (("size", 1), ("seed", 0)):
         if getattr(parsed, flag) < smallest:
             raise UserError(f"--{flag} {getattr(parsed, flag)}: give at least {smallest}")
-    names = dict.fromkeys(task.dataset for task in select_tasks(parsed.tasks))
+    names = dict.fromkeys(task.data_set.folder for task in select_tasks(parsed.tasks))
     write_archives(parsed.output_dir, names, parsed.seed, parsed.size)
 
 

@@ -59,7 +59,7 @@ def test_kept_frames_tile_the_file_and_have_their_context(num_frames, window, co
 def test_a_file_in_one_window_gives_the_models_own_features(tiny_models, encoders, song, family):
     waveform = soundfile.read(song, dtype="float32")[0]
     with torch.no_grad():
-        inputs = torch.from_numpy(encoders[family].normalise(waveform))[None]
+        inputs = torch.from_numpy(encoders[family].normalize(waveform))[None]
         expected = tiny_models[family].base_model(inputs, output_hidden_states=True).hidden_states
     everything = musicssl.extract(tiny_models[family], song, layer="all")
     assert everything.shape == (599, 4, 32)

@@ -7,9 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from musicssl.probing.heads.beats import BarPointerModel, decode_beats
+from musicssl.probing.kinds.bar_pointer import BarPointerModel
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "beats.json").read_text())["cases"]
+
+
+def decode_beats(activation, frame_rate_hz):
+    return BarPointerModel(frame_rate_hz).decode([activation])[0]
 
 
 def golden_activation(case):

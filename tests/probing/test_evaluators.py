@@ -13,7 +13,7 @@ from musicssl.probing.encoders.mteb import MtebEncoder
 
 def features(tiny_encoder, clip):
     encoder = load_encoder(str(tiny_encoder))
-    return encoder.pooled(torch.from_numpy(encoder.normalise(clip))[None])[0]
+    return encoder.pooled(torch.from_numpy(encoder.normalize(clip))[None])[0]
 
 
 def test_mteb_batches_give_the_extracted_features(tiny_encoder):

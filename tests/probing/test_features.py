@@ -31,7 +31,7 @@ def encoder(tiny_encoder):
     return load_encoder(str(tiny_encoder))
 
 
-def test_features_are_the_models_hidden_states_of_the_whole_normalised_clip(encoder, tmp_path):
+def test_features_are_the_models_hidden_states_of_the_whole_normalized_clip(encoder, tmp_path):
     examples = examples_of(tmp_path, [0.5, 0.9, 0.5, 0.9])
     extractor = extractor_for(encoder, tmp_path / "store", feature_dtype="float32")
     extractor.extract(examples, progress=False)
@@ -43,14 +43,14 @@ def test_features_are_the_models_hidden_states_of_the_whole_normalised_clip(enco
         assert np.allclose(extractor.windows(example)[0], expected, atol=1e-5)
 
 
-def test_a_long_track_is_normalised_whole_and_cut_and_its_short_tail_dropped(encoder, tmp_path):
+def test_a_long_track_is_normalized_whole_and_cut_and_its_short_tail_dropped(encoder, tmp_path):
     (long,) = examples_of(tmp_path, [7.5])
     rule = WindowRule(window_seconds=2.0, minimum_window_seconds=1.6)
     extractor = extractor_for(encoder, tmp_path / "store", rule, feature_dtype="float32")
     extractor.extract([long], progress=False)
     windows = extractor.windows(long)
     assert windows.shape == (3, 3, 16)
-    wave = encoder.normalise(load_audio(long.audio, RATE))
+    wave = encoder.normalize(load_audio(long.audio, RATE))
     second = encoder.pooled(torch.from_numpy(wave[2 * RATE : 4 * RATE])[None])[0]
     assert np.allclose(windows[1], second, atol=1e-5)
 
@@ -64,7 +64,7 @@ def test_a_track_of_ten_minutes_is_cut_and_its_frames_joined_without_a_gap(encod
     assert pooled.windows(track).shape == (20, 3, 16)
     (states,) = frames.windows(track)
     assert states.shape == (3, 1 + (600 * RATE - 400) // 320, 16)
-    wave = torch.from_numpy(encoder.normalise(load_audio(track.audio, RATE)))
+    wave = torch.from_numpy(encoder.normalize(load_audio(track.audio, RATE)))
     second = encoder.frames(wave[None, 2999 * 320 : 2999 * 320 + 2998 * 320 + 400])[0]
     assert np.allclose(states[:, 2999 : 2999 + 2999], second, atol=1e-5)
 

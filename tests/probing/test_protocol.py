@@ -12,11 +12,11 @@ from musicssl.probing import probe as session
 from musicssl.probing.encoders.features import ExtractionSettings, Extractor
 from musicssl.probing.encoders.huggingface import load_encoder
 from musicssl.probing.heads.heads import Head, TrainedHeads
+from musicssl.probing.kinds.key import key_error_shares
 from musicssl.probing.probe import probe_model
 from musicssl.probing.protocol import ProbeSettings, layer_scores
 from musicssl.probing.results.compare import compare
-from musicssl.probing.results.plots import key_error_shares
-from musicssl.probing.results.table import published_table, score_table
+from musicssl.probing.results.tables import failures, published_notes, published_table, score_table
 from musicssl.probing.tasks.custom import custom_task
 
 
@@ -27,8 +27,7 @@ def settings(tmp_path):
 
 
 def loaded(folder, label, kind="multiclass"):
-    task = custom_task(str(folder), label, kind)
-    return task, task.load(folder)
+    return custom_task(str(folder), label, kind)
 
 
 def test_layer_and_rate_are_the_best_mean_over_seeds():
@@ -50,7 +49,7 @@ def test_every_kind_of_label_gives_its_metrics(labelled_notes, tiny_encoder, set
         for metric in result["metrics"].values():
             assert len(metric["seeds"]) == 2 and metric["mean"] == pytest.approx(np.mean(metric["seeds"]))
         assert set(result["layers"]) == {"0", "1", "2", "sum"}
-        assert task.name in score_table([content])
+        assert task.name in score_table([content]).text()
 
 
 def test_a_task_that_fails_is_on_record_and_the_others_run(labelled_notes, tiny_encoder, settings, tmp_path):
@@ -64,7 +63,7 @@ def test_a_task_that_fails_is_on_record_and_the_others_run(labelled_notes, tiny_
     assert list(content["tasks"]) == [good[0].name]
     assert "no usable clip in test" in content["errors"][task.name] and content["errors"]["other"] == "not there"
     assert json.loads((tmp_path / "out" / "results.json").read_text()) == content
-    assert "not there" in score_table([content])
+    assert "not there" in "\n".join(failures([content]))
 
 
 def test_published_numbers_stand_only_beside_comparable_scores():
@@ -80,11 +79,13 @@ def test_published_numbers_stand_only_beside_comparable_scores():
         }
 
     genre, pitch = result(comparable=True), result(comparable=False)
-    table = published_table([{"model": "mine", "tasks": {"gtzan_genre": genre, "nsynth_pitch": pitch}}])
+    results = [{"model": "mine", "tasks": {"gtzan_genre": genre, "nsynth_pitch": pitch}}]
+    table, notes = published_table(results).markdown(), published_notes(results)
     assert "73.5" in table and "gtzan_genre | acc" in table  # MusiCNN's
-    assert "| nsynth_pitch" not in table and "No published numbers beside nsynth_pitch" in table
-    alone = published_table([{"model": "mine", "tasks": {"nsynth_pitch": pitch}}])
-    assert alone.startswith("No published numbers") and "|" not in alone
+    assert "| nsynth_pitch" not in table and "No published numbers beside nsynth_pitch" in notes[-1]
+    alone = [{"model": "mine", "tasks": {"nsynth_pitch": pitch}}]
+    assert published_table(alone) is None
+    assert len(published_notes(alone)) == 1 and published_notes(alone)[0].startswith("No published numbers")
 
 
 def test_flags_that_change_the_protocol_are_not_standard(settings):

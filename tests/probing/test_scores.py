@@ -1,4 +1,4 @@
-"""The vectorised scores equal the `evaluate` metrics, those equal their references, and both handle absent classes."""
+"""The vectorized scores equal the `evaluate` metrics, those equal their references, and both handle absent classes."""
 
 from pathlib import Path
 
@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from musicssl.keys import KEYS
 from musicssl.probing import metrics
-from musicssl.probing.heads import scores
+from musicssl.probing.metrics import batched as scores
 from musicssl.probing.metrics.accuracy import Accuracy
 from musicssl.probing.metrics.beat_f import BeatF
 from musicssl.probing.metrics.key_score import KEY_SCORES, KeyScore
 from musicssl.probing.metrics.r2 import R2
 from musicssl.probing.metrics.tagging import Tagging
-from musicssl.probing.tasks.custom import KEYS
 
 NAMES = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")
 

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import hashlib
+import importlib
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import soundfile as sf
 
 from musicssl.errors import UserError, run_as_command
 from musicssl.probing.tasks import TASKS, get_task, vocalset
-from musicssl.probing.tasks.base import SPLITS, Example, Task, TaskData, split_digest
+from musicssl.probing.tasks.base import SPLITS, DataSet, Example, PublishedTask, TaskData, split_digest
 from musicssl.probing.tasks.emomusic import split_of as emomusic_split
 from musicssl.probing.tasks.giantsteps_key import artists_in_validation
 from musicssl.probing.tasks.magnatagatune import split_of as magnatagatune_split
@@ -79,11 +80,11 @@ def test_an_empty_folder_is_an_error_that_names_what_is_missing(name, tmp_path):
 def test_the_facts_of_a_task_are_whole(name):
     task = get_task(name)
     assert task.primary_metric in task.metrics
-    assert task.read.__module__.rsplit(".", 1)[-1] == name
+    assert importlib.import_module(f"musicssl.probing.tasks.{name}").TASK is task
     assert len(set(task.labels)) == len(task.labels)
     assert task.published_counts is None or tuple(task.published_counts) == SPLITS
     assert (task.published_counts is None) == (task.minimum_tracks > 0)
-    for text in (task.title, task.licence, task.citation, task.source, task.layout, task.comparable_to):
+    for text in (task.title, task.comparable_to, *dataclasses.astuple(task.data_set)):
         assert text.strip()
 
 
@@ -160,7 +161,7 @@ def test_giantsteps_artists_are_hashed_and_pull_their_collaborators():
     assert artists_in_validation(chain[::-1]) == {held_out[0], *kept[:2]}
 
 
-def test_emomusic_artists_are_normalised_before_hashing():
+def test_emomusic_artists_are_normalized_before_hashing():
     assert emomusic_split("anyone", "evaluation") == "test"
     names = [f"artist {chr(97 + index % 26)}{chr(97 + index // 26)}" for index in range(400)]
     splits = [emomusic_split(name, "development") for name in names]
@@ -172,7 +173,7 @@ def test_emomusic_artists_are_normalised_before_hashing():
 def test_a_vocalset_recordings_split_depends_on_its_name_only(data_root, tmp_path):
     fractions = np.array([vocalset.hash_fraction(f"female1/scales/belt/f1_{index}") for index in range(4000)])
     assert abs(fractions.mean() - 0.5) < 0.02 and abs((fractions < 0.2).mean() - 0.2) < 0.03
-    # Frozen for ever: another value here is another split.
+    # Must not change: another value here is another split.
     assert round(vocalset.hash_fraction("female1/arpeggios/belt/f1_arpeggios_belt_c_a"), 6) == 0.622343
     whole = {example.clip_id: example.split for example in load("vocalset_singer", data_root).examples}
     shutil.copytree(data_root / "vocalset", tmp_path / "vocalset")
@@ -308,11 +309,12 @@ def test_audio_that_is_all_missing_is_an_error_even_when_a_part_is_allowed(data_
 
 def test_a_whole_set_with_a_clip_gone_is_refused(tmp_path):
     examples = [Example(split, str(tmp_path / f"{split}.wav"), 0, split, track_id=split) for split in SPLITS]
-    task = Task(
-        name="small", dataset="small", title="small", kind="multiclass", labels=("a",), metrics=("accuracy",),
-        primary_metric="accuracy", epochs=1, patience=1, plateau_patience=1, split_hash=split_digest(examples),
-        published_counts=dict.fromkeys(SPLITS, 1), licence="", citation="", source="somewhere", layout="",
-        comparable_to="others", read=lambda root: TaskData(list(examples)),
+    task = PublishedTask(
+        name="small", title="small", kind="multiclass", labels=("a",), metrics=("accuracy",),
+        epochs=1, patience=1, plateau_patience=1, split_hash=split_digest(examples),
+        published_counts=dict.fromkeys(SPLITS, 1), comparable_to="others",
+        data_set=DataSet(folder="small", licence="", citation="", source="somewhere", layout=""),
+        read=lambda root: TaskData(list(examples)),
     )  # fmt: skip
     assert task.load(tmp_path).comparable
     with_gap = dataclasses.replace(task, read=lambda root: TaskData(list(examples), missing=["x.wav"]))
@@ -326,7 +328,7 @@ def test_a_whole_set_with_a_clip_gone_is_refused(tmp_path):
 def test_larger_archives_hold_more_of_the_same(name, data_root, tmp_path, monkeypatch):
     for module in (emomusic, gtzan):
         monkeypatch.setattr(module, "SECONDS", 1.0)
-    archive = get_task(name).dataset
+    archive = get_task(name).data_set.folder
     ARCHIVES[archive](tmp_path / archive, seed=0, size=2)
     small, large = load(name, data_root), load(name, tmp_path)
     assert len(large.examples) >= 2 * len(small.examples) - 2  # a flaw that stands once may hide a clip

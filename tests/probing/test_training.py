@@ -1,4 +1,4 @@
-"""The batched grid is the same as heads trained one by one with torch's own optimiser, scheduler and stopping rule."""
+"""The batched grid is the same as heads trained one by one with torch's own optimizer, scheduler and stopping rule."""
 
 import math
 
@@ -9,6 +9,7 @@ from torch import nn
 from musicssl.probing.heads.head_data import FrameCrops, Problem, Split
 from musicssl.probing.heads.heads import MIXED, HeadSettings
 from musicssl.probing.heads.training import train_heads
+from musicssl.probing.kinds import get_kind
 
 STATES, WIDTH, CLASSES = 3, 6, 4
 
@@ -25,7 +26,8 @@ def make_split(clips, seed, kind="multiclass", windows=1):
 
 def make_problem(kind="multiclass", windows=1):
     train, validation, test = (make_split(n, s, kind, windows) for n, s in ((50, 0), (30, 1), (30, 2)))
-    return Problem(kind, "track", CLASSES, ("0", "1", "2"), (1, 2), train, validation, test)
+    labels = [str(label) for label in range(CLASSES)]
+    return Problem(get_kind(kind), "track", labels, ("0", "1", "2"), (1, 2), train, validation, test)
 
 
 def settings(**changes):

@@ -73,7 +73,7 @@ def test_probe_two_models_on_three_kinds_of_label_and_again_bit_for_bit(project_
     assert f"{100 * task['metrics']['accuracy']['mean']:.1f}" in first.stdout
     page = (tmp_path / "a" / "report.html").read_text()
     assert page.count("data:image/png;base64,") >= 6
-    assert "src='http" not in page and "href" not in page
+    assert "src='http" not in page and 'src="http' not in page and "href" not in page
 
     other = run(
         project_root, *arguments, "--output_dir", tmp_path / "b", "--feature_store", tmp_path / "other", "--no_report"
@@ -153,11 +153,12 @@ def test_a_task_that_fails_in_probing_fails_the_command(project_root, tmp_path, 
     "arguments,message",
     [
         (["--custom_task", "."], "--model is missing"),
+        (["--custom_task", ".", "--label", "a", "--baselines"], "--model is missing"),
         (["--model", "mfcc"], "give either --tasks with --data_root, or --custom_task with --label"),
         (["--model", "mfcc", "--tasks", "all"], "--data_root is missing"),
         (["--model", "mfcc", "--custom_task", "."], "--label is missing"),
         (["--model", "/nowhere/at/all", "--tasks", "all", "--data_root", "."], "no such directory"),
-        (["--model", "mfcc", "--tasks", "gtzan", "--data_root", "."], "--tasks gtzan: choose among"),
+        (["--model", "mfcc", "--tasks", "gtzan", "--data_root", "."], "--tasks gtzan: unknown task; available: "),
         (["--model", "mfcc", "--tasks", "all", "--data_root", ".", "--seeds", "0"], "--seeds 0: must be above 0"),
         (["--model", "mfcc", "--tasks", "all", "--data_root", ".", "--learning_rates", "-1"], "--learning_rates -1.0"),
         (["--compare", "nowhere"], "nowhere holds no results.json"),

@@ -187,7 +187,7 @@ def test_trials_in_processes_of_their_own_give_the_same_scores(music, tmp_path, 
 def test_a_front_end_of_levels_tells_clips_apart_and_one_of_noise_does_not():
     def encoder(convolutions):
         model = SimpleNamespace(feature_extractor=convolutions, feature_projection=lambda frames: frames)
-        return SimpleNamespace(model=model, normalise=lambda clip: clip)
+        return SimpleNamespace(model=model, normalize=lambda clip: clip)
 
     levels = torch.linspace(0.1, 1, 24)[:, None].expand(-1, 3200) * torch.randn(24, 3200).sign()
     of_level = encoder(lambda part: part.abs().reshape(len(part), 10, 320).transpose(1, 2))

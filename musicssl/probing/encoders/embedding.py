@@ -37,16 +37,16 @@ class Embedder:
             raise UserError(f"layer {layer!r}: {model} has {', '.join(names)} and mean")
 
     def prepare(self, clip: np.ndarray, sampling_rate: int) -> torch.Tensor:
-        """(N,) or (channels, N) at any rate -> (1, N') mono, the encoder's rate and normalisation.
+        """(N,) or (channels, N) at any rate -> (1, N') mono, the encoder's rate and normalization.
 
-        A clip shorter than one frame is lengthened with zeros to just one: an evaluator wants a vector for every clip.
+        A clip shorter than one frame is padded with zeros to one frame: evaluators need a vector for every clip.
         """
         clip = np.asarray(clip, dtype=np.float32)
         clip = clip.mean(axis=0) if clip.ndim == 2 else clip
         if sampling_rate != self.encoder.sampling_rate:
             clip = soxr.resample(clip, sampling_rate, self.encoder.sampling_rate)
         clip = np.pad(clip, (0, max(0, self.encoder.minimum_samples - len(clip))))
-        wave = np.ascontiguousarray(self.encoder.normalise(clip), dtype=np.float32)
+        wave = np.ascontiguousarray(self.encoder.normalize(clip), dtype=np.float32)
         return torch.from_numpy(wave)[None].to(self.device)
 
     def scene(self, clip: np.ndarray, sampling_rate: int) -> torch.Tensor:

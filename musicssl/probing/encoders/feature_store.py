@@ -1,19 +1,18 @@
 """A content-addressed store of encoder features: append-only Arrow streams, memory-mapped when read.
 
 Key = hash of the clip's audio bytes and of the part taken; the folder = hash of the encoder and of the pooling.
-Each process of each run appends to a file of its own, one record batch per encoder batch, so that a killed run
-loses at most the batch it was working on and a restarted one encodes no stored clip again.
+Each process of each run appends to its own file, one record batch per encoder batch: a killed run loses at most the
+batch it was working on, and a restarted run encodes no stored clip again.
 """
 
-import hashlib
-import json
-import os
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+
+from musicssl.files import write_json
 
 _VALUES = {"float16": pa.float16(), "float32": pa.float32()}
 
@@ -24,7 +23,7 @@ class FeatureStore:
     Args:
         directory: this encoder's folder; made when absent.
         dtype: "float16" or "float32".
-        description: written once to `encoder.json`, for whoever looks into the folder.
+        description: written to `encoder.json`, for people who look into the folder.
     """
 
     def __init__(self, directory: Path, dtype: str = "float16", description: dict | None = None) -> None:
@@ -35,7 +34,7 @@ class FeatureStore:
         )
         directory.mkdir(parents=True, exist_ok=True)
         if description is not None:
-            write_json(directory / "encoder.json", description)
+            write_json(directory / "encoder.json", description, shared=True)
         self._rows: dict[str, tuple[pa.RecordBatch, int]] = {}
         self._seen: set[Path] = set()
         self._writer: pa.RecordBatchStreamWriter | None = None
@@ -103,7 +102,7 @@ class FeatureStore:
         return batch.column("values")[row].values.to_numpy(zero_copy_only=True).reshape(shape)
 
     def close(self) -> None:
-        """End this process's file and let go of its memory: what it wrote is read from disk from now on."""
+        """Close this process's file and free its memory: what it wrote is read from disk from now on."""
         if self._writer is None:
             return
         self._writer.close()
@@ -111,41 +110,3 @@ class FeatureStore:
         self._writer = None
         self._seen.clear()
         self.refresh()
-
-
-class AudioHashes:
-    """SHA-256 of audio files, remembered by path, size and modification time so that a restart need not read them."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._known: dict[tuple, str] = {}
-        if path.is_file():
-            for line in path.read_text().splitlines():
-                if line.endswith("]"):  # a killed run may leave a cut line
-                    *facts, digest = json.loads(line)
-                    self._known[tuple(facts)] = digest
-
-    def __call__(self, audio: str | bytes) -> str:
-        """Hash a file's content, or bytes."""
-        if isinstance(audio, bytes):
-            return hashlib.sha256(audio).hexdigest()
-        status = os.stat(audio)
-        facts = (os.path.abspath(audio), status.st_size, status.st_mtime_ns)
-        if facts not in self._known:
-            digest = hashlib.sha256()
-            with open(audio, "rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
-            self._known[facts] = digest.hexdigest()
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a") as index:
-                index.write("\n" + json.dumps([*facts, self._known[facts]]))  # never behind a cut line
-        return self._known[facts]
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write JSON aside, then rename: a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-    aside.replace(path)

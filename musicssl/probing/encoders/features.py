@@ -1,7 +1,7 @@
 """Run a frozen encoder once over every clip and keep what the heads need.
 
 Shapes: N samples of a window, W windows of a clip, S hidden states, T frames, D width.
-Clips of equal length share a batch and nothing is padded: group normalisation over time would see the padding.
+Clips of equal length share a batch and nothing is padded: group normalization over time would see the padding.
 """
 
 import hashlib
@@ -19,7 +19,8 @@ from tqdm import tqdm
 
 from musicssl.audio.decode import BadAudio, audio_info, load_audio
 from musicssl.errors import UserError
-from musicssl.probing.encoders.feature_store import AudioHashes, FeatureStore
+from musicssl.probing.encoders.audio_hashes import AudioHashes
+from musicssl.probing.encoders.feature_store import FeatureStore
 from musicssl.probing.tasks.base import Example
 
 
@@ -31,7 +32,7 @@ class WindowRule:
         window_seconds: non-overlapping windows (of frames: joined without a gap); None is the whole clip.
         minimum_window_seconds: a last window shorter than this is dropped (MARBLE v1: 1 s) unless it is the only one.
         pooling: "mean" over time, "mean_std" with the standard deviation behind it, or "frames" (beat tracking).
-        channel_mode: how channels become one.
+        channel_mode: how stereo becomes mono: "mean" of the channels or "left".
     """
 
     window_seconds: float | None = 30.0
@@ -42,7 +43,7 @@ class WindowRule:
 
 @dataclass(frozen=True)
 class ExtractionSettings:
-    """Where and how fast, never what: no feature value depends on the store or the device by intent.
+    """Where features are kept and how fast they are computed; their values depend on `feature_dtype` only, by intent.
 
     Attributes:
         store: root folder of the feature store.
@@ -58,8 +59,8 @@ class ExtractionSettings:
 
 
 @dataclass(frozen=True)
-class Clip:
-    """A part of a file, its key in the store and its length as the file's header tells it."""
+class ClipPart:
+    """A part of a file, its key in the store and its length according to the file's header."""
 
     key: str
     audio: str | bytes
@@ -96,9 +97,9 @@ class Extractor:
         return hashlib.sha256(f"{content} {example.start_seconds} {example.seconds}".encode()).hexdigest()
 
     def extract(self, examples: Iterable[Example], progress: bool = True) -> int:
-        """Encode what is not stored yet, each distinct clip once, shared out over the Accelerate processes.
+        """Encode what is not stored yet, each distinct clip once, split over the Accelerate processes.
 
-        Why a clip cannot be used is kept on every process, see `skip_reason`.
+        Every process keeps the reason why a clip cannot be used, see `skip_reason`.
 
         Returns:
             How many clips this process encoded.
@@ -107,7 +108,7 @@ class Extractor:
         self.store.refresh()
         groups = equal_length_groups(clips, self.settings.batch_seconds)
         todo = [group for group in groups if any(clip.key not in self.store for clip in group)]
-        self.process.wait_for_everyone()  # nobody writes before all have seen the same store
+        self.process.wait_for_everyone()  # no process writes before all have seen the same store
         mine = todo[self.process.process_index :: self.process.num_processes]
         encoded, failed = 0, {}
         self.encoder.to(self.settings.device)
@@ -143,19 +144,19 @@ class Extractor:
         """Why a clip has no features: it cannot be read, or is shorter than one frame."""
         return self._skipped.get(_place(example))
 
-    def _distinct_clips(self, examples: Iterable[Example]) -> tuple[list[Clip], dict[str, list[Place]]]:
+    def _distinct_clips(self, examples: Iterable[Example]) -> tuple[list[ClipPart], dict[str, list[Place]]]:
         clips, places = {}, {}
         for example in examples:
             try:
                 key = self.key(example)
                 if key not in clips:
-                    clips[key] = Clip(key, example.audio, example.start_seconds, example.seconds, _length(example))
+                    clips[key] = ClipPart(key, example.audio, example.start_seconds, example.seconds, _length(example))
                 places.setdefault(key, []).append(_place(example))
             except BadAudio as error:
                 self._skipped[_place(example)] = error.reason
         return list(clips.values()), places
 
-    def _encode(self, group: Sequence[Clip]) -> tuple[list[str], list[np.ndarray], dict[str, str]]:
+    def _encode(self, group: Sequence[ClipPart]) -> tuple[list[str], list[np.ndarray], dict[str, str]]:
         """Decode a group and run the encoder over its windows, equal lengths together."""
         keys, windows, reasons = [], [], {}
         for clip in group:
@@ -188,13 +189,13 @@ class Extractor:
         return keys, [_stack_windows(each) for each in features], reasons
 
     def _cut(self, wave: np.ndarray) -> list[np.ndarray]:
-        """Normalise a whole clip, then cut it into windows. BadAudio when no frame fits."""
+        """Normalize a whole clip, then cut it into windows. BadAudio when no frame fits."""
         if len(wave) < self.encoder.minimum_samples:
             needed = self.encoder.minimum_samples / self.encoder.sampling_rate
             raise BadAudio(
                 "clip", f"{len(wave) / self.encoder.sampling_rate:.3f} s is shorter than one frame ({needed:.3f} s)"
             )
-        wave = np.ascontiguousarray(self.encoder.normalise(wave), dtype=np.float32)
+        wave = np.ascontiguousarray(self.encoder.normalize(wave), dtype=np.float32)
         if self.rule.window_seconds is None:
             return [wave]
         size = round(self.rule.window_seconds * self.encoder.sampling_rate)
@@ -220,7 +221,7 @@ class Extractor:
             raise UserError(f"--model {self.encoder.name}: {error}; use --feature_dtype float32") from error
 
 
-def equal_length_groups(clips: Sequence[Clip], batch_seconds: float) -> list[list[Clip]]:
+def equal_length_groups(clips: Sequence[ClipPart], batch_seconds: float) -> list[list[ClipPart]]:
     """Clips of equal length, together at most `batch_seconds` long (one clip may be longer), longest last.
 
     The groups depend on the whole list only, not on what is stored already: a restarted run encodes the same

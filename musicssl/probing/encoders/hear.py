@@ -21,7 +21,7 @@ class HearModel(torch.nn.Module):
 
 
 def load_model(model_file_path: str = "", layer: str = "mean") -> HearModel:
-    """A checkpoint directory, Hub id or hand-made feature -> a model for the two functions below."""
+    """A checkpoint directory, Hub id or acoustic feature -> a model for the two functions below."""
     return HearModel(model_file_path, layer)
 
 

@@ -1,4 +1,4 @@
-"""What can be probed: any Hugging Face audio encoder, the same network with random weights, hand-made features.
+"""Encoders to probe: any Hugging Face audio encoder, the same network with random weights, acoustic features.
 
 Shapes: B windows in a batch, N samples of a window, S hidden states of an encoder, T frames, D width.
 """
@@ -14,21 +14,21 @@ from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, Wav2Vec2Fe
 
 import music2vec  # noqa: F401  registers the model with the Auto classes
 import musichubert  # noqa: F401
-from musicssl.errors import UserError
-from musicssl.probing.encoders.handmade import HANDMADE, HandmadeEncoder
+from musicssl.errors import UserError, first_line
+from musicssl.probing.encoders.acoustic import ACOUSTIC_FEATURES, AcousticEncoder
 
 RANDOM_PREFIX = "random:"
 
 
 @dataclass
 class HuggingFaceEncoder:
-    """A frozen transformers audio encoder: its own sampling rate, its own normalisation, every hidden state.
+    """A frozen transformers audio encoder with its own sampling rate, its own normalization and every hidden state.
 
     Attributes:
-        name: what the user gave; `random:` in front means the architecture with fresh weights.
+        name: what the user gave; `random:` in front means the architecture with random weights.
         state_names: one name per hidden state, "0" (the projected convolution output) to "L".
         mixed_states: the states of the softmax-weighted sum, 1..L as MARBLE v1's `layer: all`.
-        frame_rate_hz: frames per second, or None when the architecture does not tell.
+        frame_rate_hz: frames per second, or None when the configuration does not say.
         minimum_samples: the shortest input that gives one frame.
         maximum_frames_seconds: longest window whose frames are kept; attention over a song would fill the memory.
         scaling: MARBLE feeds hidden states to the head as they are.
@@ -63,7 +63,7 @@ class HuggingFaceEncoder:
         self.model.to(device=device, dtype=self.dtype)
         return self
 
-    def normalise(self, clip: np.ndarray) -> np.ndarray:
+    def normalize(self, clip: np.ndarray) -> np.ndarray:
         """Apply the model's own `do_normalize` to a whole clip (N,), before it is cut into windows."""
         if not self.takes_waveform:
             return clip
@@ -71,7 +71,7 @@ class HuggingFaceEncoder:
 
     @torch.no_grad()
     def frames(self, windows: torch.Tensor) -> torch.Tensor:
-        """(B, N) normalised windows of equal length -> (B, S, T, D) float32 hidden states."""
+        """(B, N) normalized windows of equal length -> (B, S, T, D) float32 hidden states."""
         if self.takes_waveform:
             inputs = {"input_values": windows.to(self.dtype)}
         else:
@@ -90,18 +90,18 @@ class HuggingFaceEncoder:
 
 def load_encoder(
     name: str, dtype: torch.dtype = torch.float32, trust_remote_code: bool = False, seed: int = 0
-) -> HuggingFaceEncoder | HandmadeEncoder:
-    """Make the encoder that `--model NAME` names.
+) -> HuggingFaceEncoder | AcousticEncoder:
+    """The encoder that `--model NAME` stands for.
 
     Args:
-        name: a directory or Hub id, `random:` in front of one, or a hand-made feature (mfcc, chroma, cqt, logmel).
+        name: a directory or Hub id, `random:` in front of one, or an acoustic feature (mfcc, chroma, cqt, logmel).
         seed: of the random weights.
 
     Raises:
         UserError: nothing loadable is there, or it has no feature extractor.
     """
-    if name in HANDMADE:
-        return HandmadeEncoder(name)
+    if name in ACOUSTIC_FEATURES:
+        return AcousticEncoder(name)
     source = name.removeprefix(RANDOM_PREFIX)
     options = {"trust_remote_code": trust_remote_code}
     try:
@@ -115,7 +115,7 @@ def load_encoder(
             model = AutoModel.from_pretrained(source, **options)
     except (OSError, ValueError) as error:
         hint = "" if Path(source).is_dir() else f" ({source} is not a directory here, so it was taken as a Hub id)"
-        raise UserError(f"--model {name}: cannot load an audio encoder{hint}: {_first_line(error)}") from error
+        raise UserError(f"--model {name}: cannot load an audio encoder{hint}: {first_line(error)}") from error
     if config.is_encoder_decoder:
         model = model.get_encoder()
     return HuggingFaceEncoder(name, model, extractor, dtype)
@@ -131,7 +131,7 @@ def _shortest_input(model: torch.nn.Module) -> int:
 
 
 def _spectrogram_seconds(extractor: object) -> float | None:
-    """Longest input that a spectrogram front end keeps; it would cut the rest off without a word."""
+    """Longest input that a spectrogram front end keeps; it would drop the rest silently."""
     if getattr(extractor, "chunk_length", None):  # Whisper
         return float(extractor.chunk_length)
     if getattr(extractor, "max_length", None):  # Audio Spectrogram Transformer: 10 ms frames
@@ -149,7 +149,3 @@ def _fingerprint(model: torch.nn.Module, extractor: object, dtype: torch.dtype) 
     for described in (config, extractor.to_dict(), str(dtype)):
         digest.update(json.dumps(described, sort_keys=True, default=str).encode())
     return digest.hexdigest()
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

@@ -1,7 +1,7 @@
 """An encoder for MTEB's audio tasks (mteb >= 2.8): `mteb.evaluate(MtebEncoder("runs/my-model"), tasks)`.
 
 `pip install 'music2vec-musichubert[mteb]'` brings mteb's core. Its `audio` extra pulls in torchaudio and torchcodec,
-which need not live beside this package; they only decode the leaderboard's data sets. Without them a task whose
+which this package does not need; they only decode the leaderboard's data sets. Without them a task whose
 `load_data` gives decoded audio, {"audio": {"array", "sampling_rate"}}, runs unchanged (tests/probing/test_mteb.py).
 """
 
@@ -43,7 +43,7 @@ class MtebEncoder:
 
     @property
     def mteb_model_meta(self) -> Any:
-        """What mteb writes beside the scores."""
+        """The facts that mteb writes with the scores."""
         from mteb.models import ModelMeta
 
         on_hub = self.model_name.count("/") == 1

@@ -1,1 +1,1 @@
-"""Probing heads: many at once, their data, losses and test scores."""
+"""Probing heads: many trained at once, the tensors they train on, their scores."""

@@ -1,4 +1,4 @@
-"""Adam for many heads at once, each with a learning rate of its own.
+"""Adam for many heads at once, each with its own learning rate.
 
 Shapes: H heads; every tensor is (H, ...).
 """
@@ -23,8 +23,8 @@ def adam_step(
 ) -> None:
     """One update of torch.optim.Adam without weight decay, in place.
 
-    A processor is bound by memory here, so it takes torch's fused kernel, head by head: one pass instead of ten. An
-    accelerator is bound by launches, so it takes all heads in each.
+    On a CPU memory is the limit: torch's fused kernel updates head by head, in one pass instead of ten. On an
+    accelerator kernel launches are the limit: each operation updates all heads.
 
     Args:
         learning_rates: (H,). step: counted from 1.

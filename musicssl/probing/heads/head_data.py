@@ -1,4 +1,4 @@
-"""A task as its heads see it: features, targets, the loss and the validation score.
+"""A task as its heads see it: features and targets of each split, the loss and the validation score.
 
 Shapes: n windows (beat tracking: frames) of a split, S hidden states, D width, C outputs, K seeds, b examples of a
 batch, H heads, R tracks of a split.
@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 
-from musicssl.probing.heads import scores
+from musicssl.probing.kinds.base import FrameClip, HeadOutputs, Kind
+from musicssl.probing.kinds.evaluation import Evaluation, bootstrap_weights
 
 CROP_SECONDS = 10.0  # MARBLE v1 trains its beat head on random 10 s of each track
 
@@ -23,6 +23,7 @@ class Split:
         features: (n, S, D) as stored. targets: per window, (n,) or (n, C).
         tracks: (n,) index of the window's track; track_targets: one row per track. track_ids: their names.
         shift, scale: (S, D) of the standard scaling, or None.
+        clips: of a kind of frames, the clips in the order of their frames.
     """
 
     features: torch.Tensor
@@ -32,6 +33,7 @@ class Split:
     track_ids: list[str]
     shift: torch.Tensor | None = None
     scale: torch.Tensor | None = None
+    clips: Sequence[FrameClip] = ()
 
     frames_per_example = 1
 
@@ -63,7 +65,7 @@ class Split:
 
 @dataclass
 class FrameCrops:
-    """Training examples of a frame-level task: a random crop of each track, anew each epoch and seed.
+    """Training examples of a frame-level task: a new random crop of each track in every epoch and for every seed.
 
     A track shorter than the crop is read cyclically, so that all crops have one length.
     """
@@ -93,40 +95,50 @@ class FrameCrops:
 
 @dataclass
 class Problem:
-    """What `train_heads` needs to know of a task.
+    """A task in the form that heads are trained and tested on.
 
     Attributes:
-        kind: multiclass, key, multilabel, regression or beat.
         aggregate: "track" (mean of window outputs) or "window".
-        num_outputs: C.
+        labels: names of the C outputs (beats: none).
         state_names, mixed_states: the encoder's.
         train: windows, or crops of frames. validation, test: windows or frames.
     """
 
-    kind: str
+    kind: Kind
     aggregate: str
-    num_outputs: int
+    labels: Sequence[str]
     state_names: tuple[str, ...]
     mixed_states: tuple[int, ...]
     train: Split | FrameCrops
     validation: Split
     test: Split
 
+    @property
+    def num_outputs(self) -> int:
+        """C."""
+        return self.kind.num_outputs(self.labels)
+
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """(H, b, C) and (H, b) or (H, b, C) -> (H,), summed over the batch and averaged over outputs."""
-        if self.kind in ("multiclass", "key"):
-            flat = F.cross_entropy(outputs.flatten(0, 1), targets.flatten(), reduction="none")
-            return flat.view(targets.shape).sum(dim=1)
-        if self.kind == "regression":
-            return F.mse_loss(outputs, targets, reduction="none").mean(dim=2).sum(dim=1)
-        return F.binary_cross_entropy_with_logits(outputs, targets, reduction="none").mean(dim=2).sum(dim=1)
+        return self.kind.loss(outputs, targets)
 
     def judged(self, outputs: torch.Tensor, split: Split) -> tuple[torch.Tensor, torch.Tensor]:
-        """Outputs and targets as they are scored: by track, or window by window."""
-        if self.aggregate == "track" and self.kind != "beat":
+        """Outputs and targets as they are scored: by track, or window by window, or frame by frame."""
+        if self.aggregate == "track" and not self.kind.of_frames:
             return split.by_track(outputs), split.track_targets.to(outputs.device)
         return outputs, split.targets.to(outputs.device)
 
     def validation_score(self, outputs: torch.Tensor) -> torch.Tensor:
-        """(H, n, C) validation outputs -> (H,): what plateau, early stopping and the choice of layer go by."""
-        return scores.monitor(self.kind, *self.judged(outputs, self.validation))
+        """(H, n, C) validation outputs -> (H,): the score for plateau, early stopping and the choice of layer."""
+        outputs, targets = self.judged(outputs, self.validation)
+        if outputs.device.type == "mps":  # it has no float64
+            outputs, targets = outputs.cpu(), targets.cpu()
+        return self.kind.monitor(outputs, targets)
+
+    def evaluate(self, outputs: torch.Tensor, resamples: int) -> Evaluation:
+        """Score the test outputs (K, n, C) of one head per seed, over `resamples` bootstraps of the test tracks."""
+        weights = bootstrap_weights(len(self.test.track_ids), resamples)
+        if self.aggregate == "window" and not self.kind.of_frames:
+            weights = weights[:, self.test.tracks]
+        outputs, targets = self.judged(outputs, self.test)
+        return self.kind.evaluate(HeadOutputs(outputs.cpu(), targets.cpu(), weights, self.labels, self.test.clips))

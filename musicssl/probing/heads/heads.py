@@ -15,9 +15,10 @@ from itertools import product
 import torch
 
 from musicssl.probing.heads.head_data import FrameCrops, Split
+from musicssl.probing.kinds.base import LEARNING_RATES
 
 MIXED = "sum"  # the name of the softmax-weighted sum among the layers
-# A processor stays near its cache, and below the size from which the C library asks the system for each tensor anew.
+# On a CPU: near the cache's size, and below the size from which the C library requests each tensor from the system.
 WORKING_BYTES = {"cpu": 1 << 25, "cuda": 1 << 32}
 
 
@@ -29,10 +30,11 @@ class HeadSettings:
         plateau_patience: epochs without improvement after which a head's learning rate is halved.
         patience: epochs without improvement after which a head stops.
         working_bytes: memory for the features of one pass, and again for its weights, gradients and activations.
-            Larger batches are accumulated in parts, more heads take turns; results are equal. None: `WORKING_BYTES`.
+            Larger batches are accumulated in parts and more heads take turns; the results are equal. None:
+            `WORKING_BYTES`.
     """
 
-    learning_rates: tuple[float, ...] = (5e-5, 1e-4, 5e-4, 1e-3, 5e-3, 1e-2)
+    learning_rates: tuple[float, ...] = LEARNING_RATES
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     epochs: int = 100
     patience: int = 10
@@ -100,7 +102,7 @@ class HeadStack:
         )
 
     def initial_weights(self, heads: Sequence[Head], width: int, outputs: int) -> dict[str, torch.Tensor]:
-        """torch.nn.Linear's initialisation and `randn` mixing weights, one draw per seed, so that layers compare."""
+        """torch.nn.Linear's initialization and `randn` mixing weights, one draw per seed, so that layers compare."""
         settings, units = self.settings, self.settings.hidden_units
         shapes = {"w1": (width, units), "b1": (1, units), "w2": (units, outputs), "b2": (1, outputs)}
         bounds = {"w1": width, "b1": width, "w2": units, "b2": units}
@@ -136,8 +138,8 @@ class HeadStack:
         seed_row = self.seed_row[rows] if len(features) > 1 else torch.zeros_like(rows)
         state = self.state[rows]
         sizes = [int((state >= 0).sum()), int((state < 0).sum())]
-        # Apart, so that no gradient is computed for the inputs of single states.
-        single, mixed = self._parted(weights, sizes)
+        # Separate, so that no gradient is computed for the inputs of single states.
+        single, mixed = self._split_by_kind(weights, sizes)
         outputs = []
         if sizes[0]:
             inputs = features.transpose(1, 2)[seed_row[: sizes[0]], state[: sizes[0]]]
@@ -149,8 +151,8 @@ class HeadStack:
         return torch.cat(outputs, dim=0)
 
     @staticmethod
-    def _parted(weights: dict[str, torch.Tensor], sizes: list[int]) -> tuple[dict, dict]:
-        """Weights by kind of head; uncut where all are of one kind, as the gradient of a cut is a copy."""
+    def _split_by_kind(weights: dict[str, torch.Tensor], sizes: list[int]) -> tuple[dict, dict]:
+        """Weights by kind of head; not split where all are of one kind, as the gradient of a split is a copy."""
         if 0 in sizes:
             return weights, weights
         parts = {name: tensor.split(sizes) for name, tensor in weights.items()}

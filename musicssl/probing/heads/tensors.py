@@ -3,7 +3,7 @@
 Shapes: n windows (beat tracking: frames) of a split, W windows of a clip, T frames, S hidden states, D width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -11,6 +11,8 @@ import torch
 from musicssl.errors import UserError
 from musicssl.probing.encoders.features import Extractor
 from musicssl.probing.heads.head_data import CROP_SECONDS, FrameCrops, Problem, Split
+from musicssl.probing.kinds import get_kind
+from musicssl.probing.kinds.base import ClipKind, FrameClip, FrameKind
 from musicssl.probing.tasks.base import SPLITS, Example, Task
 
 
@@ -23,8 +25,7 @@ def build_problem(task: Task, examples: Sequence[Example], extractor: Extractor,
     Raises:
         UserError: a split has no clip left after those that cannot be read.
     """
-    encoder = extractor.encoder
-    build = _frame_split if task.kind == "beat" else _window_split
+    encoder, kind = extractor.encoder, get_kind(task.kind)
     splits = {}
     for name in SPLITS:
         usable = [
@@ -36,22 +37,24 @@ def build_problem(task: Task, examples: Sequence[Example], extractor: Extractor,
             reasons = (extractor.skip_reason(example) for example in examples if example.split == name)
             reason = next(filter(None, reasons), "no clips")
             raise UserError(f"task {task.name}: no usable clip in {name} (first reason: {reason})")
-        splits[name] = build(task, usable, encoder.frame_rate_hz)
+        if isinstance(kind, FrameKind):
+            splits[name] = _frame_split(kind, usable, encoder.frame_rate_hz, training=name == "train")
+        else:
+            splits[name] = _window_split(kind, task.labels, usable)
     train = splits["train"]
-    if task.kind == "regression":
-        _standardise_targets(splits)
+    if (target_scale := kind.target_scale(train.track_targets)) is not None:
+        _scale_targets(splits.values(), *target_scale)
     if scaling == "standard":
         shift, scale = _moments(train.features)
         for split in splits.values():
             split.shift, split.scale = shift, scale
-    if task.kind == "beat":
+    if kind.of_frames:
         longest = int(torch.bincount(train.tracks).max())
         train = FrameCrops(train, min(longest, round(CROP_SECONDS * encoder.frame_rate_hz)))
-    num_outputs = 1 if task.kind == "beat" else len(task.labels)
     return Problem(
-        task.kind,
+        kind,
         task.aggregate,
-        num_outputs,
+        task.labels,
         encoder.state_names,
         encoder.mixed_states,
         train,
@@ -60,57 +63,38 @@ def build_problem(task: Task, examples: Sequence[Example], extractor: Extractor,
     )
 
 
-def _window_split(task: Task, usable: Sequence[tuple[Example, np.ndarray]], frame_rate_hz: float) -> Split:
+def _window_split(kind: ClipKind, labels: Sequence[str], usable: Sequence[tuple[Example, np.ndarray]]) -> Split:
+    """Every window is an example, with the target of its track."""
     track_index, targets, tracks = {}, [], []
     for example, windows in usable:
         track = track_index.setdefault(example.track_id, len(track_index))
         if track == len(targets):
-            targets.append(_target(task, example.label))
+            targets.append(kind.target(example.label, labels))
         tracks += [track] * len(windows)
     tracks, targets = torch.tensor(tracks), torch.from_numpy(np.array(targets))
     features = torch.from_numpy(np.concatenate([windows for _, windows in usable]))
     return Split(features, targets[tracks], tracks, targets, list(track_index))
 
 
-def _frame_split(task: Task, usable: Sequence[tuple[Example, np.ndarray]], frame_rate_hz: float) -> Split:
-    """Every frame is an example; its target is 1 at a beat and, in training, one frame to either side (MARBLE v1)."""
-    reach = 1 if usable[0][0].split == "train" else 0
-    features, targets, tracks = [], [], []
-    for number, (example, windows) in enumerate(usable):
-        frames = windows[0].swapaxes(0, 1)  # (T, S, D)
-        target = np.zeros((len(frames), 1), dtype=np.float32)
-        beats = np.round((np.array(example.label) - example.start_seconds) * frame_rate_hz).astype(int)
-        for offset in range(-reach, reach + 1):
-            near = beats + offset
-            target[near[(near >= 0) & (near < len(frames))]] = 1
-        features.append(frames)
-        targets.append(target)
-        tracks.append(np.full(len(frames), number))
-    targets = torch.from_numpy(np.concatenate(targets))
-    return Split(
-        torch.from_numpy(np.concatenate(features)),
-        targets,
-        torch.from_numpy(np.concatenate(tracks)),
-        targets,
-        [example.track_id for example, _ in usable],
-    )
+def _frame_split(
+    kind: FrameKind, usable: Sequence[tuple[Example, np.ndarray]], frame_rate_hz: float, training: bool
+) -> Split:
+    """Every frame is an example, and every clip a track."""
+    frames = [windows[0].swapaxes(0, 1) for _, windows in usable]  # (T, S, D) each
+    clips = [
+        FrameClip(example.clip_id, example.label, example.start_seconds, len(own), frame_rate_hz)
+        for (example, _), own in zip(usable, frames, strict=True)
+    ]
+    targets = torch.from_numpy(np.concatenate([kind.target(clip, training) for clip in clips]))
+    tracks = torch.arange(len(clips)).repeat_interleave(torch.tensor([clip.num_frames for clip in clips]))
+    track_ids = [example.track_id for example, _ in usable]
+    return Split(torch.from_numpy(np.concatenate(frames)), targets, tracks, targets, track_ids, clips=clips)
 
 
-def _target(task: Task, label) -> np.ndarray | int:
-    if task.kind == "multilabel":
-        hot = np.zeros(len(task.labels), dtype=np.float32)
-        hot[list(label)] = 1
-        return hot
-    return np.array(label, dtype=np.float32) if task.kind == "regression" else label
-
-
-def _standardise_targets(splits: dict[str, Split]) -> None:
-    """Zero mean and unit variance over the training tracks; R2 does not change, the learning rates fit."""
-    train = splits["train"].track_targets
-    mean, std = train.mean(dim=0), train.std(dim=0, correction=0).clamp(min=1e-6)
-    for split in splits.values():
-        split.targets = (split.targets - mean) / std
-        split.track_targets = (split.track_targets - mean) / std
+def _scale_targets(splits: Iterable[Split], shift: torch.Tensor, scale: torch.Tensor) -> None:
+    for split in splits:
+        split.targets = (split.targets - shift) / scale
+        split.track_targets = (split.track_targets - shift) / scale
 
 
 def _moments(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

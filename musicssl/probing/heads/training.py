@@ -1,7 +1,7 @@
 """Train every probing head of a task at once, by MARBLE v1's rules.
 
 Adam without weight decay, batches of 64, the learning rate halved on a plateau, early stopping, the best epoch kept.
-The heads never meet: each has its own weights, Adam moments, plateau and patience; only the arithmetic is shared.
+Each head has its own weights, Adam moments, plateau and patience; the heads only share the arithmetic.
 
 Shapes: H heads still training; the other letters as in `heads.py`.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from musicssl.files import whole_file
 from musicssl.probing.heads.adam import adam_step
 from musicssl.probing.heads.head_data import Problem
 from musicssl.probing.heads.heads import Head, HeadSettings, HeadStack, TrainedHeads, grid
@@ -49,10 +50,8 @@ def train_heads(
         if on_epoch is not None:
             on_epoch(run.epoch, len(run.rows))
         if checkpoint is not None and time.monotonic() - written >= checkpoint_seconds:
-            checkpoint.parent.mkdir(parents=True, exist_ok=True)
-            aside = checkpoint.with_suffix(".writing")
-            torch.save(run.state_dict(), aside)
-            aside.replace(checkpoint)
+            with whole_file(checkpoint) as partial:
+                torch.save(run.state_dict(), partial)
             written = time.monotonic()
     return TrainedHeads(heads, run.best_weights, run.best, run.best_epoch, network)
 
@@ -80,7 +79,7 @@ class _GridRun:
         self.dropout_generators = [torch.Generator(device=device).manual_seed(seed) for seed in settings.seeds]
 
     def train_epoch(self) -> None:
-        """One pass over the training examples, in an order of its own for each seed."""
+        """One pass over the training examples, in another order for each seed."""
         train = self.problem.train
         orders = torch.stack([torch.randperm(len(train), generator=each) for each in self.order_generators])
         for batch in orders.split(self.settings.batch_size, dim=1):
@@ -117,7 +116,7 @@ class _GridRun:
         weights.clear()
 
     def judge_epoch(self) -> None:
-        """Score every head on validation; keep the better ones, halve on a plateau, drop those out of patience."""
+        """Score every head on validation; keep the best ones, halve rates on a plateau, drop heads out of patience."""
         self.epoch += 1
         score = self._validation_scores()
         improved = score > self.best[self.rows]
@@ -159,19 +158,9 @@ class _GridRun:
             setattr(self, name, getattr(self, name)[running])
 
     _TENSORS = (
-        "rows",
-        "weights",
-        "first_moment",
-        "second_moment",
-        "learning_rate",
-        "best_weights",
-        "best",
-        "best_epoch",
-        "plateau_best",
-        "plateau_epochs",
-        "epoch",
-        "step",
-    )
+        "rows", "weights", "first_moment", "second_moment", "learning_rate", "best_weights", "best", "best_epoch",
+        "plateau_best", "plateau_epochs", "epoch", "step",
+    )  # fmt: skip
 
     def state_dict(self) -> dict:
         """Everything the rest of the training depends on, random generators included."""

@@ -1,21 +1,22 @@
-"""Set finished results side by side: paired bootstrap over the test tracks that both models were tested on."""
+"""Compare finished results: paired bootstrap over the test tracks that both models were tested on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
+from musicssl.probing.results.names import short
 from musicssl.probing.results.results import load_results
-from musicssl.probing.results.table import markdown, short
+from musicssl.tables import Table
 
 ALPHA = 0.05
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Score of `first` less that of `second` on one task.
+    """Score of `first` minus that of `second` on one task.
 
     Attributes:
         mean: of the scores over seeds. ci95: of the paired bootstrap.
@@ -80,11 +81,11 @@ def _holm(differences: Sequence[Difference]) -> list[Difference]:
     for rank, each in enumerate(sorted(differences, key=lambda each: each.p_value)):
         running = max(running, min(1.0, each.p_value * (len(differences) - rank)))
         adjusted[id(each)] = running
-    return [Difference(**{**each.__dict__, "p_value": adjusted[id(each)]}) for each in differences]
+    return [replace(each, p_value=adjusted[id(each)]) for each in differences]
 
 
-def difference_table(differences: Sequence[Difference]) -> str:
-    """Markdown: differences in points (100 times the score), starred where significant at 5 %."""
+def difference_table(differences: Sequence[Difference]) -> Table:
+    """Differences in points (100 times the score), starred where significant at 5 %."""
     rows = [
         [
             each.task,
@@ -97,4 +98,4 @@ def difference_table(differences: Sequence[Difference]) -> str:
         ]
         for each in differences
     ]
-    return markdown(["task", "metric", "first", "second", "first - second", "95 %", "p (Holm)"], rows)
+    return Table(["task", "metric", "first", "second", "first - second", "95 %", "p (Holm)"], rows)

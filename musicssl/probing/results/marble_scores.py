@@ -1,4 +1,4 @@
-"""Published test scores, in %, to set ours beside: only numbers read in their source.
+"""Published test scores, in %, to compare with: only numbers that were read in their source.
 
 MARBLE's tables 3 and 4, constrained track: a frozen backbone and the protocol that `run_probing.py` follows.
 """

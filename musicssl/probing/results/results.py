@@ -1,28 +1,23 @@
-"""`results.json`: the one place numbers live. Tables, pictures and model cards are rendered from it."""
+"""`results.json`: the one file of numbers. Tables, pictures and model cards are rendered from it."""
 
 import json
 import platform
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
 from musicssl.errors import UserError
-from musicssl.probing.encoders.feature_store import write_json
+from musicssl.files import read_json, write_json
 from musicssl.probing.protocol import Probed
 
+# Of the content. Files of release 0.1 have no version and the same content.
+SCHEMA_VERSION = 1
 _PACKAGES = (
-    "music2vec-musichubert",
-    "torch",
-    "transformers",
-    "datasets",
-    "accelerate",
-    "evaluate",
-    "scikit-learn",
-    "mir_eval",
-    "soxr",
-    "soundfile",
-)
+    "music2vec-musichubert", "torch", "transformers", "datasets", "accelerate", "evaluate", "scikit-learn", "mir_eval",
+    "soxr", "soundfile",
+)  # fmt: skip
 
 
 class Results:
@@ -35,7 +30,7 @@ class Results:
 
     def __init__(self, directory: Path, model: str) -> None:
         self.path = directory / "results.json"
-        self.content = {"model": model, "versions": {}, "tasks": {}, "errors": {}}
+        self.content = {"schema_version": SCHEMA_VERSION, "model": model, "versions": {}, "tasks": {}, "errors": {}}
         if self.path.is_file():
             stored = load_results(directory)
             if stored["model"] != model:
@@ -55,7 +50,7 @@ class Results:
         folder = self.path.parent / "predictions"
         folder.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(folder / f"{task}.npz", **probed.predictions)
-        self.content["tasks"][task] = probed.result
+        self.content["tasks"][task] = asdict(probed.result)
         self.content["errors"].pop(task, None)
         self.write()
 
@@ -66,18 +61,28 @@ class Results:
         self.write()
 
     def write(self) -> None:
-        """Atomically."""
+        """Write the file whole."""
         write_json(self.path, self.content)
 
 
 def load_results(directory: Path) -> dict:
-    """Read a finished folder's `results.json`; UserError when there is none."""
+    """Read the `results.json` of a finished folder, of this release or of 0.1.
+
+    Raises:
+        UserError: there is none, it is damaged, or a later release wrote it in another form.
+    """
     path = directory / "results.json"
     try:
-        return json.loads(path.read_text())
+        content = {"schema_version": SCHEMA_VERSION, **read_json(path)}
     except FileNotFoundError as error:
         raise UserError(
             f"{directory} holds no results.json; run run_probing.py with --output_dir {directory}"
         ) from error
     except json.JSONDecodeError as error:
-        raise UserError(f"{path} is not JSON: {error}") from error
+        raise UserError(f"{path} is not JSON: {error}; probe again with --output_dir {directory}") from error
+    if content["schema_version"] > SCHEMA_VERSION:
+        raise UserError(
+            f"{path} has schema version {content['schema_version']}, this release reads up to {SCHEMA_VERSION}; "
+            "update music2vec-musichubert"
+        )
+    return content

@@ -16,9 +16,9 @@ from musicssl.probing.tasks import (
     vocalset_singer,
     vocalset_technique,
 )
-from musicssl.probing.tasks.base import Task
+from musicssl.probing.tasks.base import PublishedTask
 
-TASKS: dict[str, Task] = {
+TASKS: dict[str, PublishedTask] = {
     module.TASK.name: module.TASK
     for module in (
         magnatagatune,
@@ -38,8 +38,8 @@ TASKS: dict[str, Task] = {
 }
 
 
-def get_task(name: str) -> Task:
-    """The task called `name`; a UserError lists the names there are."""
+def get_task(name: str) -> PublishedTask:
+    """The task called `name`; a UserError lists the available names."""
     if name not in TASKS:
-        raise UserError(f"--tasks {name}: choose among {', '.join(TASKS)}")
+        raise UserError(f"--tasks {name}: unknown task; available: {', '.join(TASKS)}")
     return TASKS[name]

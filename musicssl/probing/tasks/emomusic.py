@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from musicssl.errors import UserError
-from musicssl.probing.tasks.base import Example, Task, TaskData, keep_present, number, read_rows, require
+from musicssl.probing.tasks.base import DataSet, Example, PublishedTask, TaskData
+from musicssl.probing.tasks.reading import keep_present, number, read_rows, require
 
+NAME = "emomusic"
 SOURCE = "http://cvml.unige.ch/databases/emoMusic (clips_45sec.tar.gz, annotations.tar.gz)"
 LABELS = ("arousal", "valence")
 # sha1(artist) modulo 10: below 8 is training (Castellon et al., ISMIR 2021).
@@ -15,19 +17,19 @@ TRAINING_PARTS, PARTS = 8, 10
 
 
 def split_of(artist: str, mediaeval_set: str) -> str:
-    """The evaluation set of MediaEval 2013 is the test; the rest is parted by artist."""
+    """The evaluation set of MediaEval 2013 is the test; the rest is split by artist."""
     if mediaeval_set == "evaluation":
         return "test"
     letters = "".join(each for each in artist.lower() if each.isascii() and (each.isalpha() or each.isspace()))
-    normalised = " ".join(letters.split())
-    part = int(hashlib.sha1(normalised.encode()).hexdigest(), 16) % PARTS
+    normalized = " ".join(letters.split())
+    part = int(hashlib.sha1(normalized.encode()).hexdigest(), 16) % PARTS
     return "train" if part < TRAINING_PARTS else "validation"
 
 
 def read(root: Path) -> TaskData:
     """Both scales are z-scored by the development set (training and validation), as in jukemir."""
-    info = require(root, TASK.name, SOURCE, "annotations/songs_info.csv", "songs_info.csv")
-    ratings = require(root, TASK.name, SOURCE, "annotations/static_annotations.csv", "static_annotations.csv")
+    info = require(root, NAME, SOURCE, "annotations/songs_info.csv", "songs_info.csv")
+    ratings = require(root, NAME, SOURCE, "annotations/static_annotations.csv", "static_annotations.csv")
     songs = {row["song_id"]: row for row in read_rows(info, ",", ("song_id", "Artist", "Mediaeval 2013 set"))}
     splits = {song: split_of(row["Artist"], row["Mediaeval 2013 set"]) for song, row in songs.items()}
     targets = {}
@@ -37,7 +39,7 @@ def read(root: Path) -> TaskData:
         targets[row["song_id"]] = tuple(number(row, f"mean_{label}", ratings) for label in LABELS)
     development = np.array([target for song, target in targets.items() if splits[song] != "test"])
     if len(development) < 2:
-        raise UserError(f"task {TASK.name}: {ratings} rates no song of the development set")
+        raise UserError(f"task {NAME}: {ratings} rates no song of the development set")
     scaled = (np.array(list(targets.values())) - development.mean(axis=0)) / development.std(axis=0)
     audio = root / "clips_45seconds"
     return keep_present(
@@ -49,23 +51,23 @@ def read(root: Path) -> TaskData:
     )
 
 
-TASK = Task(
-    name="emomusic",
-    dataset="emomusic",
+TASK = PublishedTask(
+    name=NAME,
     title="Emomusic, arousal and valence",
     kind="regression",
     labels=LABELS,
     metrics=("r2", "r2_arousal", "r2_valence"),
-    primary_metric="r2",
-    epochs=100,
     patience=20,
     plateau_patience=5,
     published_counts={"train": 504, "validation": 115, "test": 125},
     split_hash="e21f30646f64ccad87c2be378731d9e546e26d8d6a78e264930b89c1cf413538",
-    licence="annotations: none stated; audio: Creative Commons (Free Music Archive)",
-    citation="Soleymani et al.: 1000 songs for emotional analysis of music, CrowdMM 2013",
-    source=SOURCE,
-    layout="annotations/{songs_info,static_annotations}.csv, clips_45seconds/ID.mp3",
+    data_set=DataSet(
+        folder="emomusic",
+        source=SOURCE,
+        layout="annotations/{songs_info,static_annotations}.csv, clips_45seconds/ID.mp3",
+        licence="annotations: none stated; audio: Creative Commons (Free Music Archive)",
+        citation="Soleymani et al.: 1000 songs for emotional analysis of music, CrowdMM 2013",
+    ),
     comparable_to="MARBLE v1, jukemir",
     read=read,
 )

@@ -4,21 +4,21 @@ import hashlib
 from pathlib import Path
 
 from musicssl.errors import UserError
-from musicssl.probing.tasks.base import Example, Task, TaskData, keep_present, read_rows, require
+from musicssl.keys import KEYS, parse_key
+from musicssl.probing.tasks.base import DataSet, Example, PublishedTask, TaskData
+from musicssl.probing.tasks.reading import keep_present, read_rows, require
 
+NAME = "giantsteps_key"
 SOURCE = (
     "https://github.com/GiantSteps/giantsteps-mtg-key-dataset and giantsteps-key-dataset (annotations), "
     "https://huggingface.co/datasets/m-a-p/GS (audio: the first hosts are gone)"
 )
-TONICS = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")
-LABELS = tuple(f"{tonic} {mode}" for mode in ("major", "minor") for tonic in TONICS)
-FLATS = {"C#": "Db", "D#": "Eb", "F#": "Gb", "G#": "Ab", "A#": "Bb"}
 # sha1(artist) modulo 116: below 100 is training (Castellon et al., ISMIR 2021).
 TRAINING_PARTS, PARTS = 100, 116
 
 
 def artists_in_validation(artist_fields: list[str]) -> set[str]:
-    """Artists of the validation split: those whose hash says so, and whoever shares a song with one, two steps far."""
+    """Artists of the validation split: by their hash, or because they share a song with one, in two passes."""
     songs = [[artist.strip() for artist in artists.split(",")] for artists in artist_fields]
     validation = {artist for artists in songs for artist in artists if _part(artist) >= TRAINING_PARTS}
     for _ in range(2):
@@ -32,21 +32,20 @@ def _part(artist: str) -> int:
     return int(hashlib.sha1(artist.lower().encode()).hexdigest(), 16) % PARTS
 
 
-def parse_key(text: str, where: str) -> int:
-    """Index in `LABELS` of "C# major " and the like; sharps are read as flats."""
-    words = text.split()
-    name = " ".join([FLATS.get(words[0], words[0]), *words[1:]]) if words else ""
-    if name not in LABELS:
-        raise UserError(f"{where}: {text!r} is not a key")
-    return LABELS.index(name)
+def key_index(text: str, where: str) -> int:
+    """Index in `KEYS` of "C# major " and the like."""
+    try:
+        return parse_key(text)
+    except ValueError as error:
+        raise UserError(f"{where}: {error}") from error
 
 
 def read(root: Path) -> TaskData:
     """Training songs need confidence 2 and a single key (Korzeniowski & Widmer, ISMIR 2018)."""
-    mtg = require(root, TASK.name, SOURCE, "giantsteps-mtg-key-dataset*/annotations")
-    test = require(root, TASK.name, SOURCE, "giantsteps-key-dataset*/annotations/key")
-    metadata = read_rows(require(mtg, TASK.name, SOURCE, "beatport_metadata.txt"), "\t", ("ID", "ARTIST"))
-    annotations = read_rows(require(mtg, TASK.name, SOURCE, "annotations.txt"), "\t", ("ID", "MANUAL KEY", "C"))
+    mtg = require(root, NAME, SOURCE, "giantsteps-mtg-key-dataset*/annotations")
+    test = require(root, NAME, SOURCE, "giantsteps-key-dataset*/annotations/key")
+    metadata = read_rows(require(mtg, NAME, SOURCE, "beatport_metadata.txt"), "\t", ("ID", "ARTIST"))
+    annotations = read_rows(require(mtg, NAME, SOURCE, "annotations.txt"), "\t", ("ID", "MANUAL KEY", "C"))
     validation = artists_in_validation([row["ARTIST"] for row in metadata])
     artists = {row["ID"]: row["ARTIST"].split(",") for row in metadata}
     examples = []
@@ -56,10 +55,10 @@ def read(root: Path) -> TaskData:
         if row["ID"] not in artists:
             raise UserError(f"{mtg / 'beatport_metadata.txt'}: no row for song {row['ID']}")
         split = "validation" if artists[row["ID"]][0].strip() in validation else "train"
-        key = parse_key(row["MANUAL KEY"], f"{mtg / 'annotations.txt'}, song {row['ID']}")
+        key = key_index(row["MANUAL KEY"], f"{mtg / 'annotations.txt'}, song {row['ID']}")
         examples.append(_song(root, mtg.parent, row["ID"], key, split))
     for path in sorted(test.glob("*.LOFI.key")):
-        key = parse_key(path.read_text(encoding="utf-8"), str(path))
+        key = key_index(path.read_text(encoding="utf-8"), str(path))
         examples.append(_song(root, test.parents[1], path.name.split(".")[0], key, "test"))
     return keep_present(root, examples)
 
@@ -69,26 +68,26 @@ def _song(root: Path, repository: Path, song_id: str, key: int, split: str) -> E
     return Example(song_id, str(shared if shared.is_file() else own), key, split, track_id=song_id)
 
 
-TASK = Task(
-    name="giantsteps_key",
-    dataset="giantsteps",
+TASK = PublishedTask(
+    name=NAME,
     title="GiantSteps key",
     kind="key",
-    labels=LABELS,
+    labels=KEYS,
     metrics=("key_score", "accuracy"),
-    primary_metric="key_score",
-    epochs=100,
     patience=20,
     plateau_patience=5,
     # Songs; cut into 30 s windows they are 3,687 / 942 / 2,406 clips.
     published_counts={"train": 923, "validation": 236, "test": 604},
     split_hash="646c66f90e8a87c78a0be84e8d92a9a5ebec6c96ed3a578e34ec7d1c27da285d",
-    licence="annotations: see the two repositories; audio: Beatport previews, none stated",
-    citation="Knees et al.: Two data sets for tempo estimation and key detection in EDM, ISMIR 2015",
-    source=SOURCE,
-    layout=(
-        "giantsteps-mtg-key-dataset/annotations/{annotations,beatport_metadata}.txt, "
-        "giantsteps-key-dataset/annotations/key/ID.LOFI.key, audio/ID.LOFI.mp3 here or in each repository"
+    data_set=DataSet(
+        folder="giantsteps",
+        source=SOURCE,
+        layout=(
+            "giantsteps-mtg-key-dataset/annotations/{annotations,beatport_metadata}.txt, "
+            "giantsteps-key-dataset/annotations/key/ID.LOFI.key, audio/ID.LOFI.mp3 here or in each repository"
+        ),
+        licence="annotations: see the two repositories; audio: Beatport previews, none stated",
+        citation="Knees et al.: Two data sets for tempo estimation and key detection in EDM, ISMIR 2015",
     ),
     comparable_to="MARBLE v1, jukemir",
     read=read,

@@ -1,11 +1,12 @@
-"""GTZAN's audio and its fault-filtered split, which genre and rhythm share (Kereliuk, Sturm & Larsen, 2015)."""
+"""GTZAN's audio and its fault-filtered split, shared by genre and rhythm (Kereliuk, Sturm & Larsen, 2015)."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from musicssl.errors import UserError
-from musicssl.probing.tasks.base import Example, TaskData, keep_present, require
+from musicssl.probing.tasks.base import DataSet, Example, PublishedTask, TaskData
+from musicssl.probing.tasks.reading import keep_present, require
 
 AUDIO_SOURCE = (
     "genres.tar.gz, sha256 24347e0223d2ba798e0a558c4c172d9d4a19c00bb7963fe055d183dadb4ef2c6 (the first host is gone; "
@@ -15,8 +16,34 @@ LIST_SOURCE = "https://github.com/coreyker/dnn-mgr/tree/master/gtzan ({train,val
 GENRES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
 # Damaged in most copies; MARBLE leaves it out, so that training has 442 of 443 tracks.
 CORRUPT_TRACK = "jazz.00054"
-PUBLISHED_COUNTS = {"train": 442, "validation": 197, "test": 290}
-SPLIT_HASH = "c9d706537d7fc0a52dcae23c1092a303884b2032cb0c282297e29c0dabcbebc9"
+DATA_SET = DataSet(
+    folder="gtzan",
+    source=f"{AUDIO_SOURCE}; {LIST_SOURCE}",
+    layout="genres/GENRE/GENRE.NNNNN.wav, {train,valid,test}_filtered.txt",
+    licence="none stated",
+    citation="Tzanetakis, Cook: Musical genre classification of audio signals, IEEE TSAP 10(5), 2002",
+)
+
+
+def track_task(
+    name: str, label_reader: Callable[[Path], Callable[[str], Any]], data_set: DataSet = DATA_SET, **facts: Any
+) -> PublishedTask:
+    """A task on the tracks of the fault-filtered split.
+
+    Args:
+        label_reader: gives, for the data set's folder, the function from a track ("blues.00029") to its label.
+        facts: what else `Task` needs.
+    """
+    return PublishedTask(
+        name=name,
+        patience=20,
+        plateau_patience=6,
+        published_counts={"train": 442, "validation": 197, "test": 290},
+        split_hash="c9d706537d7fc0a52dcae23c1092a303884b2032cb0c282297e29c0dabcbebc9",
+        data_set=data_set,
+        read=lambda root: read_tracks(root, name, label_reader(root)),
+        **facts,
+    )
 
 
 def filtered_tracks(root: Path, task: str) -> dict[str, str]:

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
-from musicssl.probing.tasks.base import Example, Task, TaskData, keep_present, read_rows, require
+from musicssl.probing.tasks.base import DataSet, Example, PublishedTask, TaskData
+from musicssl.probing.tasks.reading import keep_present, read_rows, require
 
+NAME = "magnatagatune"
 SOURCE = (
     "https://mirg.city.ac.uk/datasets/magnatagatune (mp3.zip.001 to 003, joined and unpacked; annotations_final.csv)"
 )
@@ -27,7 +29,7 @@ def split_of(mp3_path: str) -> str:
 
 def read(root: Path) -> TaskData:
     """Clips without any of the 50 tags are kept, as in jukemir and MARBLE."""
-    table = require(root, TASK.name, SOURCE, "annotations_final.csv")
+    table = require(root, NAME, SOURCE, "annotations_final.csv")
     rows = read_rows(table, "\t", ("clip_id", "mp3_path", *LABELS))
     audio = root / "mp3" if (root / "mp3").is_dir() else root
     return keep_present(
@@ -46,23 +48,23 @@ def read(root: Path) -> TaskData:
     )
 
 
-TASK = Task(
-    name="magnatagatune",
-    dataset="magnatagatune",
+TASK = PublishedTask(
+    name=NAME,
     title="MagnaTagATune, top-50 tags",
     kind="multilabel",
     labels=LABELS,
     metrics=("roc_auc", "average_precision"),
-    primary_metric="roc_auc",
-    epochs=100,
     patience=10,
     plateau_patience=3,
     published_counts={"train": 18_706, "validation": 1_825, "test": 5_329},
     split_hash="501fd338821fd3bb712a66657e1c6d555e0bedbbc20ab592da5154236f5d1b8f",
-    licence="Magnatune: see the data set's page",
-    citation="Law, West, Mandel, Bay, Downie: Evaluation of algorithms using games, ISMIR 2009",
-    source=SOURCE,
-    layout="annotations_final.csv, mp3/HEX/*.mp3",
+    data_set=DataSet(
+        folder="magnatagatune",
+        source=SOURCE,
+        layout="annotations_final.csv, mp3/HEX/*.mp3",
+        licence="Magnatune: see the data set's page",
+        citation="Law, West, Mandel, Bay, Downie: Evaluation of algorithms using games, ISMIR 2009",
+    ),
     comparable_to="MARBLE v1, jukemir",
     read=read,
 )

@@ -1,9 +1,6 @@
 """MTG-Jamendo genre: 87 genres of full tracks."""
 
-from pathlib import Path
-
-from musicssl.probing.tasks import mtg_jamendo
-from musicssl.probing.tasks.base import Task, TaskData
+from musicssl.probing.tasks.mtg_jamendo import tagging_task
 
 TAGS = """
 60s 70s 80s 90s acidjazz alternative alternativerock ambient atmospheric blues bluesrock bossanova breakbeat celtic
@@ -15,31 +12,12 @@ postrock progressive psychedelic punkrock rap reggae rnb rock rocknroll singerso
 symphonic synthpop techno trance triphop world worldfusion
 """
 LABELS = tuple(f"genre---{tag}" for tag in TAGS.split())
-PUBLISHED_HOURS = {"train": 2212.6, "validation": 714.2, "test": 808.2}
 
-
-def read(root: Path) -> TaskData:
-    """The tables `autotagging_genre` of split 0."""
-    return mtg_jamendo.read_table(root, TASK.name, "genre", LABELS, PUBLISHED_HOURS)
-
-
-TASK = Task(
+TASK = tagging_task(
     name="mtg_genre",
-    dataset="mtg_jamendo",
     title="MTG-Jamendo genre",
-    kind="multilabel",
+    subset="genre",
     labels=LABELS,
-    metrics=("roc_auc", "average_precision"),
-    primary_metric="roc_auc",
-    epochs=100,
-    patience=10,
-    plateau_patience=3,
-    published_counts={"train": 32_572, "validation": 11_043, "test": 11_479},
-    split_hash=None,
-    licence=mtg_jamendo.LICENCE,
-    citation=mtg_jamendo.CITATION,
-    source=mtg_jamendo.SOURCE,
-    layout=mtg_jamendo.layout("genre"),
-    comparable_to="MARBLE v1",
-    read=read,
+    counts=(32_572, 11_043, 11_479),
+    hours=(2212.6, 714.2, 808.2),
 )

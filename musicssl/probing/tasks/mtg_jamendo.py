@@ -1,23 +1,53 @@
-"""MTG-Jamendo: tracks, official split 0 and tables, which four tagging tasks share (Bogdanov et al., 2019)."""
+"""MTG-Jamendo: tracks, official split 0 and tables, shared by four tagging tasks (Bogdanov et al., 2019)."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 from musicssl.errors import UserError
-from musicssl.probing.tasks.base import SPLITS, Example, TaskData, keep_present, number, read_rows, require
+from musicssl.probing.tasks.base import SPLITS, DataSet, Example, PublishedTask, TaskData
+from musicssl.probing.tasks.reading import keep_present, number, read_rows, require
 
 SOURCE = (
     "https://github.com/MTG/mtg-jamendo-dataset (tables: the repository; audio: its scripts/download/download.py "
     "--dataset raw_30s --type audio-low)"
 )
-LICENCE = "tables CC BY-NC-SA 4.0; audio Creative Commons by track (audio_licenses.txt)"
-CITATION = "Bogdanov, Won, Tovstogan, Porter, Serra: The MTG-Jamendo dataset for automatic music tagging, ICML 2019"
 AUDIO_FOLDERS = ("audio-low", "raw_30s/audio-low", "raw_30s/audio", "audio", ".")
 
 
-def layout(subset: str) -> str:
-    """What must lie in the data set's folder for one of the four tables."""
-    return f"data/splits/split-0/autotagging_{subset}-{{train,validation,test}}.tsv, NN/NNNN.low.mp3 (or in audio-low)"
+def tagging_task(
+    name: str,
+    title: str,
+    subset: str,
+    labels: tuple[str, ...],
+    counts: tuple[int, int, int],
+    hours: tuple[float, float, float],
+) -> PublishedTask:
+    """The task of one table.
+
+    Args:
+        subset: `autotagging_SUBSET` of split 0.
+        counts, hours: published tracks and hours of training, validation and test.
+    """
+    return PublishedTask(
+        name=name,
+        title=title,
+        kind="multilabel",
+        labels=labels,
+        metrics=("roc_auc", "average_precision"),
+        patience=10,
+        plateau_patience=3,
+        published_counts=dict(zip(SPLITS, counts, strict=True)),
+        data_set=DataSet(
+            folder="mtg_jamendo",
+            source=SOURCE,
+            layout=f"data/splits/split-0/autotagging_{subset}-{{train,validation,test}}.tsv, "
+            "NN/NNNN.low.mp3 (or in audio-low)",
+            licence="tables CC BY-NC-SA 4.0; audio Creative Commons by track (audio_licenses.txt)",
+            citation="Bogdanov, Won, Tovstogan, Porter, Serra: The MTG-Jamendo dataset for automatic music tagging, "
+            "ICML 2019",
+        ),
+        read=lambda root: read_table(root, name, subset, labels, dict(zip(SPLITS, hours, strict=True))),
+    )
 
 
 def read_table(
@@ -25,7 +55,7 @@ def read_table(
 ) -> TaskData:
     """Tracks of `autotagging_SUBSET` with the indices of their tags.
 
-    The tables end their lines with CRLF: unstripped, a track's last tag would be a class of its own.
+    The tables end their lines with CRLF: with them, a track's last tag would be another class.
     """
     tables = f"data/splits/split-0/autotagging_{subset}-{{}}.tsv"
     indices = {label: index for index, label in enumerate(labels)}
@@ -57,7 +87,7 @@ def read_table(
 
 
 def _wrong_hours(rows: list[tuple[dict, str]], published: Mapping[str, float]) -> list[str]:
-    """The sum of durations tells one table from another where no list of ids is at hand to hash."""
+    """The sum of durations identifies a table for which no list of ids is published."""
     hours = {split: sum(row["hours"] for row, each in rows if each == split) for split in SPLITS}
     if all(abs(hours[split] - published[split]) < 0.06 for split in SPLITS):
         return []

@@ -1,9 +1,6 @@
 """MTG-Jamendo mood and theme: 56 moods and themes of full tracks."""
 
-from pathlib import Path
-
-from musicssl.probing.tasks import mtg_jamendo
-from musicssl.probing.tasks.base import Task, TaskData
+from musicssl.probing.tasks.mtg_jamendo import tagging_task
 
 TAGS = """
 action adventure advertising background ballad calm children christmas commercial cool corporate dark deep
@@ -12,31 +9,12 @@ hopeful inspiring love meditative melancholic melodic motivational movie nature 
 retro romantic sad sexy slow soft soundscape space sport summer trailer travel upbeat uplifting
 """
 LABELS = tuple(f"mood/theme---{tag}" for tag in TAGS.split())
-PUBLISHED_HOURS = {"train": 611.0, "validation": 223.0, "test": 261.1}
 
-
-def read(root: Path) -> TaskData:
-    """The tables `autotagging_moodtheme` of split 0."""
-    return mtg_jamendo.read_table(root, TASK.name, "moodtheme", LABELS, PUBLISHED_HOURS)
-
-
-TASK = Task(
+TASK = tagging_task(
     name="mtg_moodtheme",
-    dataset="mtg_jamendo",
     title="MTG-Jamendo mood and theme",
-    kind="multilabel",
+    subset="moodtheme",
     labels=LABELS,
-    metrics=("roc_auc", "average_precision"),
-    primary_metric="roc_auc",
-    epochs=100,
-    patience=10,
-    plateau_patience=3,
-    published_counts={"train": 9_949, "validation": 3_802, "test": 4_231},
-    split_hash=None,
-    licence=mtg_jamendo.LICENCE,
-    citation=mtg_jamendo.CITATION,
-    source=mtg_jamendo.SOURCE,
-    layout=mtg_jamendo.layout("moodtheme"),
-    comparable_to="MARBLE v1",
-    read=read,
+    counts=(9_949, 3_802, 4_231),
+    hours=(611.0, 223.0, 261.1),
 )

@@ -1,4 +1,4 @@
-"""NSynth: single notes, official split, which instrument and pitch share (Engel et al., ICML 2017)."""
+"""NSynth: single notes and their official split, shared by instrument and pitch (Engel et al., ICML 2017)."""
 
 import json
 from collections.abc import Callable
@@ -6,13 +6,36 @@ from pathlib import Path
 from typing import Any
 
 from musicssl.errors import UserError
-from musicssl.probing.tasks.base import Example, TaskData, keep_present, require
+from musicssl.probing.tasks.base import DataSet, Example, PublishedTask, TaskData
+from musicssl.probing.tasks.reading import keep_present, require
 
 SOURCE = "http://download.magenta.tensorflow.org/datasets/nsynth (nsynth-{train,valid,test}.jsonwav.tar.gz)"
-LAYOUT = "nsynth-{train,valid,test}/examples.json, nsynth-{train,valid,test}/audio/NOTE.wav"
-LICENCE = "CC BY 4.0"
-CITATION = "Engel et al.: Neural audio synthesis of musical notes with WaveNet autoencoders, ICML 2017"
-PUBLISHED_COUNTS = {"train": 289_205, "validation": 12_678, "test": 4_096}
+DATA_SET = DataSet(
+    folder="nsynth",
+    source=SOURCE,
+    layout="nsynth-{train,valid,test}/examples.json, nsynth-{train,valid,test}/audio/NOTE.wav",
+    licence="CC BY 4.0",
+    citation="Engel et al.: Neural audio synthesis of musical notes with WaveNet autoencoders, ICML 2017",
+)
+
+
+def note_task(
+    name: str, title: str, labels: tuple[str, ...], label_of: Callable[[dict[str, Any]], str]
+) -> PublishedTask:
+    """Classify notes; `label_of` a note's entry in examples.json is one of `labels`."""
+    return PublishedTask(
+        name=name,
+        title=title,
+        kind="multiclass",
+        labels=labels,
+        metrics=("accuracy",),
+        epochs=50,
+        patience=10,
+        plateau_patience=3,
+        published_counts={"train": 289_205, "validation": 12_678, "test": 4_096},
+        data_set=DATA_SET,
+        read=lambda root: read_notes(root, name, lambda entry: labels.index(label_of(entry))),
+    )
 
 
 def read_notes(root: Path, task: str, label_of: Callable[[dict[str, Any]], int]) -> TaskData:

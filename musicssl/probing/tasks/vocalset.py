@@ -1,7 +1,7 @@
-"""VocalSet: its recordings and their 3-second chunks, which singer and technique share (Wilkins et al., ISMIR 2018).
+"""VocalSet: its recordings and their 3-second chunks, shared by singer and technique (Wilkins et al., ISMIR 2018).
 
 No split list was ever published for the scores in print, and the original split depends on the order of files on a
-disk. Here a recording's split is a hash of its name: fixed for ever, and independent of what else is there.
+disk. Here a recording's split is a hash of its name: it never changes, whatever other files are there.
 """
 
 import hashlib
@@ -12,13 +12,17 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
-from musicssl.probing.tasks.base import Example, TaskData, require
+from musicssl.probing.tasks.base import DataSet, Example, PublishedTask, TaskData
+from musicssl.probing.tasks.reading import require
 
 SOURCE = "https://zenodo.org/records/1203819 (VocalSet11.zip, version 1.1)"
-LAYOUT = "FULL/{female1-9,male1-11}/CONTEXT/TECHNIQUE/*.wav"
-LICENCE = "see the Zenodo record"
-CITATION = "Wilkins, Seetharaman, Wahl, Pardo: VocalSet, a singing voice dataset, ISMIR 2018"
-COMPARABLE_TO = "MARBLE v1 in style (no split list is published)"
+DATA_SET = DataSet(
+    folder="vocalset",
+    source=SOURCE,
+    layout="FULL/{female1-9,male1-11}/CONTEXT/TECHNIQUE/*.wav",
+    licence="see the Zenodo record",
+    citation="Wilkins, Seetharaman, Wahl, Pardo: VocalSet, a singing voice dataset, ISMIR 2018",
+)
 SINGERS = tuple(f"f{index}" for index in range(1, 10)) + tuple(f"m{index}" for index in range(1, 12))
 TECHNIQUES = (
     "belt", "breathy", "fast_forte", "fast_piano", "forte", "inhaled", "lip_trill", "messa", "pp", "slow_forte",
@@ -48,6 +52,37 @@ class Recording:
 def hash_fraction(name: str) -> float:
     """A number in [0, 1) that depends on a recording's name only."""
     return int(hashlib.sha1(f"{SPLIT_SEED}:{name}".encode()).hexdigest()[:8], 16) / 16**8
+
+
+def chunk_task(
+    name: str,
+    title: str,
+    labels: tuple[str, ...],
+    label_of: Callable[[Recording], str],
+    split_of: Callable[[Recording], str],
+    minimum_tracks: int,
+    patience: int,
+) -> PublishedTask:
+    """Classify chunks; recordings whose `label_of` is not one of `labels` are left out."""
+
+    def index_of(recording: Recording) -> int | None:
+        label = label_of(recording)
+        return labels.index(label) if label in labels else None
+
+    return PublishedTask(
+        name=name,
+        title=title,
+        kind="multiclass",
+        labels=labels,
+        metrics=("accuracy",),
+        patience=patience,
+        plateau_patience=5,
+        minimum_tracks=minimum_tracks,
+        aggregate="window",
+        comparable_to="MARBLE v1 in style (no split list is published)",
+        data_set=DATA_SET,
+        read=lambda root: read_chunks(root, name, index_of, split_of),
+    )
 
 
 def read_chunks(

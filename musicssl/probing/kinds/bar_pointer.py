@@ -30,7 +30,7 @@ class BarPointerModel:
         observation_lambda: the first 1 / observation_lambda of each beat is where the activation counts as a beat.
 
     Raises:
-        ValueError: the frame rate is too low to tell tempi apart or the tempo range is empty.
+        ValueError: the frame rate is too low to distinguish tempi, or the tempo range is empty.
     """
 
     def __init__(
@@ -122,8 +122,3 @@ class BarPointerModel:
         edges = np.flatnonzero(np.diff(near, prepend=False, append=False)).reshape(-1, 2)
         peaks = [left + activation[left:right].argmax() for left, right in edges]
         return np.asarray(peaks, dtype=np.float64) / self.frame_rate_hz
-
-
-def decode_beats(activation: np.ndarray, frame_rate_hz: float) -> np.ndarray:
-    """Beat times in seconds of one activation (T,), with the published defaults."""
-    return BarPointerModel(frame_rate_hz).decode([activation])[0]

@@ -1,4 +1,4 @@
-"""Hand-made features behind the same interface as an encoder: the baselines that use the same head.
+"""Acoustic features behind the interface of an encoder: baselines that use the same heads.
 
 Shapes: B windows in a batch, N samples of a window, T frames, F bins of the feature, D = 6 F statistics.
 """
@@ -12,7 +12,7 @@ import torch
 
 from musichubert import acoustic_features
 
-NUM_CEPS = 20  # as MARBLE v1's hand-made comparator
+NUM_CEPS = 20  # as MARBLE v1's MFCC baseline
 HOP_LENGTH = 320  # 20 ms, likewise
 
 
@@ -20,7 +20,7 @@ def _static_mfcc(waveform: torch.Tensor) -> torch.Tensor:
     return acoustic_features.mfcc(waveform, num_ceps=NUM_CEPS, hop_length=HOP_LENGTH)[..., :NUM_CEPS]
 
 
-HANDMADE: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+ACOUSTIC_FEATURES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "mfcc": _static_mfcc,
     "chroma": partial(acoustic_features.chroma, hop_length=HOP_LENGTH),
     "cqt": partial(acoustic_features.cqt, hop_length=HOP_LENGTH),
@@ -28,7 +28,7 @@ HANDMADE: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 }
 
 
-class HandmadeEncoder:
+class AcousticEncoder:
     """Mean and standard deviation of a feature and of its first and second differences (Castellon et al. 2021).
 
     One "hidden state" and no weighted sum. Its dimensions have units of their own (decibels, cepstra), so they
@@ -45,18 +45,18 @@ class HandmadeEncoder:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.compute = HANDMADE[name]
+        self.compute = ACOUSTIC_FEATURES[name]
         # The values themselves identify the recipe: a change of its code is a change of these.
         probe = torch.sin(torch.arange(8000) / 7.0)[None] + torch.sin(torch.arange(8000) / 31.0)[None]
         values = self.compute(probe).double().round(decimals=3).numpy()
         self.fingerprint = hashlib.sha256(name.encode() + values.tobytes()).hexdigest()
 
-    def to(self, device: torch.device) -> "HandmadeEncoder":
+    def to(self, device: torch.device) -> "AcousticEncoder":
         """Features follow their input's device."""
         return self
 
-    def normalise(self, clip: np.ndarray) -> np.ndarray:
-        """Hand-made features take the waveform as it is."""
+    def normalize(self, clip: np.ndarray) -> np.ndarray:
+        """Acoustic features take the waveform as it is."""
         return clip
 
     def frames(self, windows: torch.Tensor) -> torch.Tensor:

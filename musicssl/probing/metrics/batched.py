@@ -1,7 +1,7 @@
 """Scores of many heads and many bootstrap resamples at once.
 
-They equal the `evaluate` metrics of `musicssl.probing.metrics` (tested) and serve where those would be called
-thousands of times: after every epoch, for every head, and for every bootstrap resample.
+They equal the `evaluate` metrics beside them (tested) and replace these where there would be thousands of calls: after
+every epoch, for every head, and for every bootstrap resample.
 
 Shapes: H heads, n clips, C outputs, R resamples; `weights` (R, n) says how often a resample holds each clip.
 """
@@ -44,23 +44,9 @@ def average_precision(outputs: torch.Tensor, targets: torch.Tensor, weights: tor
     return _ranked(outputs, targets, weights, _precision_of_ranking)
 
 
-def monitor(kind: str, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """(H, n, C) -> (H,) validation score that chooses epoch, layer and learning rate.
-
-    MARBLE v1's monitors: accuracy, key score, macro ROC-AUC, mean R2. Beats go by the average
-    precision of the frames: decoding every head after every epoch would cost more than all the rest.
-    """
-    if outputs.device.type == "mps":  # it has no float64
-        outputs, targets = outputs.cpu(), targets.cpu()
-    everything = torch.ones(1, outputs.shape[1], device=outputs.device)
-    if kind == "multiclass":
-        return accuracy(outputs, targets, everything)[0]
-    if kind == "key":
-        return key_score(outputs, targets, everything)[0]
-    if kind == "regression":
-        return r2(outputs, targets, everything)[0].nanmean(dim=-1)
-    ranking = roc_auc if kind == "multilabel" else average_precision
-    return ranking(outputs, targets, everything)[0].nanmean(dim=-1)
+def all_once(outputs: torch.Tensor) -> torch.Tensor:
+    """(1, n) weights of the one resample that holds every clip once: the clips as they are."""
+    return torch.ones(1, outputs.shape[1], device=outputs.device)
 
 
 def _weighted_mean(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
@@ -112,7 +98,7 @@ def _precision_of_ranking(values: torch.Tensor, truth: torch.Tensor, weights: to
 
 
 def _running(values: torch.Tensor) -> torch.Tensor:
-    """Sums of everything before each place, one more than there are values."""
+    """Sums of the values before each place; one more place than values."""
     return torch.nn.functional.pad(values.cumsum(dim=-1), (1, 0))
 
 
