@@ -1,5 +1,4 @@
-"""What `mkdocs build` does beyond its settings (mkdocs.yml): the documents of the project's root become pages, and links
-lead to pages of the site."""
+"""Hooks of `mkdocs build`: documents of the project's root become pages; relative links lead to pages of the site."""
 
 import posixpath
 import re
