@@ -1,5 +1,7 @@
 """What the user may name as a source of audio, turned into tables of clips.
 
+Forms of a source:
+
     FOLDER              audio at any depth, with metadata.csv, .jsonl or .parquet if there is one (`audiofolder`)
     FOLDER[:split]      parquet shards or WebDataset tars, as `musicssl prepare` and `datasets` write them
     FILE, PATTERN, URL  audio files, .parquet or .tar
