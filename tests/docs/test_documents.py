@@ -76,7 +76,7 @@ def test_every_moved_module_is_where_the_changelog_says():
     table = (ROOT / "CHANGELOG.md").read_text().split("#### Moved modules")[1].split("\n\n")[1]
     missing = []
     for row in table.splitlines()[2:]:
-        old, new = (re.findall(r"`([\w.]+)`(?!:)", cell) for cell in row.strip("|").split("|"))
+        old, new = (re.findall(r"`([a-z][\w.]*)`(?!:)", cell) for cell in row.strip("|").split("|"))
         same = row.rstrip(" |").endswith("same names")
         # `a.b.c`, `d` | `x`, same names: b's modules c and d are x.c and x.d.
         modules = [f"{new[0]}.{name.rpartition('.')[2]}" for name in old] if same else new
