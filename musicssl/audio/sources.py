@@ -1,5 +1,7 @@
 """Open the sources of audio that the user names, as tables of clips.
 
+Forms of a source:
+
     FOLDER                 audio files at any depth; metadata.csv, .jsonl or .parquet is used (`audiofolder`)
     FOLDER[:split]         parquet shards or WebDataset tars, as `musicssl prepare` and `datasets` write them
     FILE, PATTERN, URL     audio files, .parquet or .tar
