@@ -1,10 +1,9 @@
-"""Between the reference's checkpoints, the stock classes of transformers and ours: `musicssl convert SOURCE OUT`.
+"""Convert between the reference's checkpoints, the stock classes of transformers and ours.
 
 fairseq .pt  ──>  ours  ──>  stock (data2vec-audio, hubert)  ──>  ours
                   ours  ──>  fairseq .pt
 """
 
-import argparse
 import sys
 import tempfile
 from pathlib import Path
@@ -152,18 +151,3 @@ def convert(source: str | Path, destination: str | Path, to: str = "ours", dtype
         destination.parent.mkdir(parents=True, exist_ok=True)
         settings = reference_settings(model.config, extractor.do_normalize)
         torch.save({"model": to_fairseq(model), "cfg": settings}, destination)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags of `musicssl convert`."""
-    parser.add_argument("source", help="a reference .pt file, a model's directory, or a Hub id")
-    parser.add_argument("out", type=Path, help="directory to write; for --to fairseq a .pt file")
-    parser.add_argument("--to", choices=TARGETS, default="ours", help="default: ours, with stock/ inside")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="of the stored weights; default: as they are")
-
-
-def run(arguments: argparse.Namespace) -> None:
-    """Convert and say what was written."""
-    dtype = getattr(torch, arguments.dtype) if arguments.dtype else None
-    convert(arguments.source, arguments.out, arguments.to, dtype)
-    print(arguments.out)
