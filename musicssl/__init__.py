@@ -9,8 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from musicssl.commands.pretrain import pretrain
     from musicssl.features.extract import extract
-    from musicssl.pretraining.pretrain import pretrain
     from musicssl.probing.probe import probe
 
     __version__: str
@@ -19,7 +19,7 @@ __all__ = ["__version__", "extract", "pretrain", "probe"]
 
 _HOMES = {
     "extract": "musicssl.features.extract",
-    "pretrain": "musicssl.pretraining.pretrain",
+    "pretrain": "musicssl.commands.pretrain",
     "probe": "musicssl.probing.probe",
 }
 

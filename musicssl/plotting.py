@@ -1,7 +1,5 @@
 """One look for every picture of the project, drawn without a display."""
 
-from musicssl.errors import UserError
-
 STYLE = {
     "figure.dpi": 150,
     "savefig.bbox": "tight",
@@ -17,15 +15,9 @@ STYLE = {
 
 
 def load_pyplot():
-    """matplotlib's pyplot in our style, on the Agg backend.
+    """matplotlib's pyplot in our style, on the Agg backend; imported when the first picture is drawn."""
+    import matplotlib
 
-    Raises:
-        UserError: matplotlib is not installed.
-    """
-    try:
-        import matplotlib
-    except ImportError:
-        raise UserError('pictures need matplotlib: pip install "music2vec-musichubert[plots]"') from None
     matplotlib.use("Agg")
     from matplotlib import pyplot
 

@@ -8,6 +8,7 @@ import importlib.util
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,16 +22,18 @@ MODELS = ("music2vec", "musichubert")
 def main(command_line: Sequence[str] | None = None) -> None:
     """Run the steps one after another, each as a process of its own, as a user would."""
     parsed = _parser().parse_args(command_line)
-    _check(parsed.music)
+    _check(parsed)
     begun = time.monotonic()
     folder = parsed.output_dir
     music = parsed.music or folder / "demo" / "pretrain"
-    more = ["--max_updates", str(parsed.max_updates)] if parsed.max_updates else []
+    shortened = []
+    if parsed.max_updates:
+        shortened = ["--max_updates", parsed.max_updates, "--warmup_updates", max(1, parsed.max_updates // 10)]
     _step("1/4 synthesize music", "demo", "--output_dir", folder / "demo")
     for number, model in enumerate(MODELS, start=2):
         _step(
             f"{number}/4 pre-train {model}", "pretrain", "--config", f"{model}_tiny", "--train_data", music,
-            "--output_dir", folder / model, *more, launcher=_launcher(),
+            "--output_dir", folder / model, *shortened, launcher=_launcher(),
         )  # fmt: skip
     _step(
         "4/4 probe both, the same networks with random weights, and MFCCs", "probe",
@@ -44,12 +47,14 @@ def main(command_line: Sequence[str] | None = None) -> None:
     print(f"probing report with its pictures: {folder / 'probe' / 'report.html'}")
 
 
-def _check(music: Path | None) -> None:
+def _check(parsed: Namespace) -> None:
     """Everything that would stop a later step, before the first one."""
     if missing := [name for name in PACKAGES if importlib.util.find_spec(name) is None]:
         raise UserError(f"not installed: {', '.join(missing)}; pip install music2vec-musichubert installs them")
-    if music is not None and not music.is_dir():
-        raise UserError(f"--music {music}: no such folder")
+    if parsed.music is not None and not parsed.music.is_dir():
+        raise UserError(f"--music {parsed.music}: no such folder")
+    if parsed.max_updates is not None and parsed.max_updates < 2:
+        raise UserError(f"--max_updates {parsed.max_updates}: must be at least 2")
 
 
 def _launcher() -> list[str]:
@@ -92,6 +97,9 @@ def _parser() -> CommandParser:
         help="folder to write to (default: runs/quickstart)",
     )  # fmt: skip
     parser.add_argument(
-        "--max_updates", type=int, metavar="N", help="stop both trainings after N updates, to try the steps out"
+        "--max_updates",
+        type=int,
+        metavar="N",
+        help="train for N updates, not the recipes' 500, to try the steps",
     )
     return parser

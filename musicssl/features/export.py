@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from musicssl.errors import UserError
+from musicssl.extras import require
 from musicssl.probing.encoders.huggingface import HuggingFaceEncoder
 
 EXAMPLE_SAMPLES = 16_000
@@ -48,11 +48,7 @@ def export_onnx(encoder: HuggingFaceEncoder, path: Path, chosen: list[int]) -> N
     Raises:
         UserError: `onnx` or `onnxscript` is not installed.
     """
-    try:
-        import onnx  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise UserError(f'ONNX export needs {error.name}: pip install "music2vec-musichubert[export]"') from None
+    require("export", "ONNX export", "onnx", "onnxscript")
     names = [f"layer_{encoder.state_names[index]}" for index in chosen]
     path.parent.mkdir(parents=True, exist_ok=True)
     with torch.no_grad():

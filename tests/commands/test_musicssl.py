@@ -10,6 +10,8 @@ import pytest
 
 from musicssl.commands.main import COMMANDS, main
 from musicssl.commands.renamed import FORMERLY_POSITIONAL, RENAMED_FLAGS
+from musicssl.errors import UserError
+from musicssl.extras import require
 
 
 def test_help_lists_every_command_without_loading_torch():
@@ -122,3 +124,11 @@ def test_the_package_runs_as_a_module_also_through_accelerate(launcher, tmp_path
     assert finished.returncode != 0 and "Traceback" not in finished.stderr
     errors = [line for line in finished.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1 and "nowhere" in errors[0]
+
+
+def test_a_missing_extra_is_one_line_with_the_install_that_helps():
+    require("export", "ONNX export", "json")
+    with pytest.raises(UserError) as refused:
+        require("trackers", "--log_with tensorboard", "json", "no_such_package")
+    expected = '--log_with tensorboard needs no_such_package: pip install "music2vec-musichubert[trackers]"'
+    assert str(refused.value) == expected
