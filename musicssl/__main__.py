@@ -2,6 +2,6 @@
 
 import sys
 
-from musicssl.cli import main
+from musicssl.commands.main import main
 
 sys.exit(main())

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from musicssl.errors import UserError
 from musicssl.files import whole_file
 
 STYLE = {
@@ -20,15 +19,9 @@ STYLE = {
 
 
 def load_pyplot():
-    """Import matplotlib's pyplot with this style, on the Agg backend.
+    """matplotlib's pyplot in our style, on the Agg backend; imported when the first picture is drawn."""
+    import matplotlib
 
-    Raises:
-        UserError: matplotlib is not installed.
-    """
-    try:
-        import matplotlib
-    except ImportError:
-        raise UserError('pictures need matplotlib: pip install "music2vec-musichubert[plots]"') from None
     matplotlib.use("Agg")
     from matplotlib import pyplot
 

@@ -3,7 +3,6 @@
 Shapes: N samples of a clip at the target rate.
 """
 
-import argparse
 import hashlib
 import io
 from collections.abc import Iterator, Sequence
@@ -16,11 +15,11 @@ from tqdm import tqdm
 
 from musicssl.audio.bad_files import BadFiles
 from musicssl.audio.crops import TooShort
-from musicssl.audio.decode import CHANNEL_MODES, AudioFile, BadAudio
+from musicssl.audio.decode import AudioFile, BadAudio
 from musicssl.audio.integrity import SILENCE_PEAK, check_complete, check_samples, is_silent
 from musicssl.audio.parallel import map_clips
 from musicssl.audio.shards import Progress, ShardWriter, clip_features
-from musicssl.audio.sources import Source, parse_sources
+from musicssl.audio.sources import Source
 from musicssl.audio.tables import Clip
 from musicssl.audio.write import write_audio
 from musicssl.errors import UserError
@@ -173,8 +172,8 @@ def _prepared(
         first += source.num_clips
 
 
-def _totals(progress: Progress) -> list[tuple[str, int, float, int]]:
-    """(split, clips, hours, shards) of every split that is not empty."""
+def totals(progress: Progress) -> list[tuple[str, int, float, int]]:
+    """(split, clips, hours, shards) of each split that is not empty."""
     return [
         (split, sum(s.clips for s in shards), sum(s.seconds for s in shards) / 3600, len(shards))
         for split in ("train", "validation")
@@ -184,49 +183,11 @@ def _totals(progress: Progress) -> list[tuple[str, int, float, int]]:
 
 def _card(progress: Progress, settings: ClipSettings) -> str:
     """A data set card that tells `load_dataset` and the Hub where the splits are."""
-    files = [f"      - split: {split}\n        path: data/{split}-*.parquet" for split, *_ in _totals(progress)]
-    rows = [(split, clips, f"{hours:.2f}") for split, clips, hours, _ in _totals(progress)]
+    files = [f"      - split: {split}\n        path: data/{split}-*.parquet" for split, *_ in totals(progress)]
+    rows = [(split, clips, f"{hours:.2f}") for split, clips, hours, _ in totals(progress)]
     return "\n".join([
         "---", "configs:", "  - config_name: default", "    data_files:", *files, "---", "",
         f"Mono clips of up to {settings.clip_seconds:g} s at {settings.sampling_rate} Hz ({settings.audio_format}), "
         "split by track. `mean` and `std` are the mean and standard deviation of the clip.", "",
         Table(("split", "clips", "hours"), rows).markdown(), "",
     ])  # fmt: skip
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `musicssl prepare`."""
-    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="folder, parquet or tar files, or Hub data set")
-    parser.add_argument("--out", required=True, metavar="DIR", help="where the shards go; an interrupted job goes on")
-    parser.add_argument("--clip_seconds", type=float, default=30.0, help="length of the clips; 0 keeps whole tracks")
-    parser.add_argument("--min_seconds", type=float, default=2.0, help="leave out what is shorter (default 2)")
-    parser.add_argument("--sampling_rate", type=int, default=16000)
-    parser.add_argument("--audio_format", choices=sorted(FORMATS), default="flac")
-    parser.add_argument("--channel_mode", choices=[mode for mode in CHANNEL_MODES if mode != "random"], default="mean")
-    parser.add_argument("--validation_fraction", type=float, default=0.05, help="share of the tracks (default 0.05)")
-    parser.add_argument("--shard_megabytes", type=float, default=500.0)
-    parser.add_argument("--num_workers", type=int, default=2, help="processes that decode and encode (default 2)")
-
-
-def run(arguments: argparse.Namespace) -> None:
-    """Prepare, and print what there is now and how to use it."""
-    if not 0 <= arguments.validation_fraction < 1:
-        raise UserError(f"--validation_fraction {arguments.validation_fraction}: must be at least 0 and below 1")
-    if arguments.clip_seconds and arguments.clip_seconds < arguments.min_seconds:
-        raise UserError(f"--clip_seconds {arguments.clip_seconds:g}: is below --min_seconds {arguments.min_seconds:g}")
-    settings = ClipSettings(
-        arguments.sampling_rate, arguments.audio_format, arguments.channel_mode, arguments.clip_seconds,
-        arguments.min_seconds,
-    )  # fmt: skip
-    directory = Path(arguments.out)
-    shard_bytes = round(arguments.shard_megabytes * 1e6)
-    sources = parse_sources(arguments.sources)
-    progress = prepare(
-        sources, directory, settings, arguments.validation_fraction, shard_bytes, arguments.num_workers
-    )
-    for split, clips, hours, shards in _totals(progress):
-        print(f"{split:<10}  {clips} clips  {hours:.2f} h  {shards} shards")
-    bad_files = BadFiles(directory / "bad_files.jsonl")
-    print(f"left out    {bad_files.num_damaged} damaged, {bad_files.num_short} short")
-    print(f"train on it --train_data {directory} --validation_data {directory}:validation")
-    print(f"publish it  hf upload NAME {directory} --repo-type dataset")

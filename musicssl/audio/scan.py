@@ -1,14 +1,11 @@
 """Scan a source: hours, formats, silence, duplicates and damaged clips, before it is used."""
 
-import argparse
 import hashlib
-import json
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
@@ -16,7 +13,7 @@ from tqdm import tqdm
 from musicssl.audio.decode import AudioFile, AudioInfo, BadAudio
 from musicssl.audio.integrity import SILENCE_PEAK, check_complete, check_samples, is_silent
 from musicssl.audio.parallel import map_clips
-from musicssl.audio.sources import parse_sources
+from musicssl.audio.sources import Source
 from musicssl.audio.tables import Clip
 
 
@@ -48,6 +45,18 @@ def scan_clip(clip: Clip, silence_peak: float = SILENCE_PEAK) -> ScannedClip:
         return ScannedClip(clip.name, damage=error.reason)
     damage = "silent" if silent_seconds > info.seconds - 0.5 / rate else None
     return ScannedClip(clip.name, info, silent_seconds, content.hexdigest(), damage)
+
+
+def scan(sources: Sequence[Source], silence_peak: float = SILENCE_PEAK, num_workers: int = 2) -> list[ScannedClip]:
+    """Scan every clip of every source with `num_workers` processes; shows a progress bar."""
+    function = partial(scan_clip, silence_peak=silence_peak)
+    scanned = []
+    with tqdm(total=sum(source.num_clips for source in sources), unit="clip", desc="scan") as progress:
+        for source in sources:
+            for clip in map_clips(source.table, np.arange(source.num_clips), function, num_workers):
+                scanned.append(clip)
+                progress.update()
+    return scanned
 
 
 def summarise(clips: Iterable[ScannedClip], min_seconds: float) -> dict:
@@ -109,30 +118,3 @@ def format_report(report: dict) -> str:
     lines += [f"  damaged: {row['path']}: {row['reason']}" for row in report["damaged"]]
     lines += [f"  same audio: {' = '.join(names)}" for names in duplicates]
     return "\n".join(lines)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `musicssl scan`."""
-    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="folder, parquet or tar files, or Hub data set")
-    parser.add_argument("--json", metavar="FILE", help="also write the report as JSON")
-    parser.add_argument("--min_seconds", type=float, default=2.0, help="count clips that are shorter (default 2)")
-    parser.add_argument("--silence_peak", type=float, default=SILENCE_PEAK, help="loudest sample that is silence")
-    parser.add_argument("--num_workers", type=int, default=2, help="processes that decode (default 2)")
-
-
-def run(arguments: argparse.Namespace) -> None:
-    """Scan and print the table."""
-    sources = parse_sources(arguments.sources)
-    function = partial(scan_clip, silence_peak=arguments.silence_peak)
-    scanned: list[ScannedClip] = []
-    with tqdm(total=sum(source.num_clips for source in sources), unit="clip", desc="scan") as progress:
-        for source in sources:
-            for clip in map_clips(source.table, np.arange(source.num_clips), function, arguments.num_workers):
-                scanned.append(clip)
-                progress.update()
-    report = {"sources": arguments.sources, **summarise(scanned, arguments.min_seconds)}
-    print(format_report(report))
-    if arguments.json:
-        path = Path(arguments.json)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

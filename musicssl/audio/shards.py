@@ -48,14 +48,16 @@ class Progress:
         path = directory / "prepare.json"
         if not path.exists():
             if directory.exists() and any(directory.iterdir()):
-                raise UserError(f"--out {directory} is not empty and holds no interrupted job: choose another folder")
+                raise UserError(
+                    f"--output_dir {directory}: is not empty and holds no interrupted job; choose another folder"
+                )
             return cls(asked)
         saved = read_json(path)
         for name, value in asked.items():
             if saved["asked"].get(name) != value:
                 raise UserError(
-                    f"--out {directory} was begun with {name} {saved['asked'].get(name)}, not {value}: choose another "
-                    "folder, or the same settings"
+                    f"--output_dir {directory}: was begun with {name} {saved['asked'].get(name)}, not {value}; "
+                    "choose another folder, or ask for the same"
                 )
         return cls(asked, [Shard(**shard) for shard in saved["shards"]], saved["is_done"])
 

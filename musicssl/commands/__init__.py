@@ -1,1 +1,1 @@
-"""The commands of `musicssl` and of the two scripts: flags and printing, one file per command."""
+"""The command line: one file per command, each with `main(command_line=None)`. They parse and print, nothing else."""

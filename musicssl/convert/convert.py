@@ -4,7 +4,6 @@ fairseq .pt  ──>  ours  ──>  stock (data2vec-audio, hubert)  ──>  ou
                   ours  ──>  fairseq .pt
 """
 
-import argparse
 import sys
 import tempfile
 from pathlib import Path
@@ -160,18 +159,3 @@ def convert(source: str | Path, destination: str | Path, to: str = "ours", dtype
         settings = reference_settings(model.config, extractor.do_normalize)
         with whole_file(destination) as partial:
             torch.save({"model": to_fairseq(model), "cfg": settings}, partial)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags of `musicssl convert`."""
-    parser.add_argument("source", help="a reference .pt file, a model's directory, or a Hub id")
-    parser.add_argument("out", type=Path, help="directory to write; for --to fairseq a .pt file")
-    parser.add_argument("--to", choices=TARGETS, default="ours", help="default: ours, with stock/ inside")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="of the stored weights; default: as they are")
-
-
-def run(arguments: argparse.Namespace) -> None:
-    """Convert and say what was written."""
-    dtype = getattr(torch, arguments.dtype) if arguments.dtype else None
-    convert(arguments.source, arguments.out, arguments.to, dtype)
-    print(arguments.out)

@@ -4,15 +4,13 @@ The input is `input_values` (B, N), normalized as by the model's feature extract
 layer.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
-from musicssl.errors import UserError
-from musicssl.features.extract import choose_layers, open_encoder
+from musicssl.extras import require
 from musicssl.files import whole_file
 from musicssl.probing.encoders.huggingface import HuggingFaceEncoder
 
@@ -52,11 +50,7 @@ def export_onnx(encoder: HuggingFaceEncoder, path: Path, chosen: list[int]) -> N
     Raises:
         UserError: `onnx` or `onnxscript` is not installed.
     """
-    try:
-        import onnx  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise UserError(f'--format onnx needs {error.name}: pip install "music2vec-musichubert[export]"') from None
+    require("export", "ONNX export", "onnx", "onnxscript")
     names = [f"layer_{encoder.state_names[index]}" for index in chosen]
     with torch.no_grad(), whole_file(path) as partial:
         torch.onnx.export(
@@ -78,31 +72,3 @@ def largest_difference(encoder: HuggingFaceEncoder, path: Path, chosen: list[int
     else:
         outputs = [output.detach().numpy() for output in torch.export.load(path).module()(waveforms)]
     return max(float(np.abs(a - b.numpy()).max()) for a, b in zip(outputs, expected, strict=True))
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags of `musicssl export`."""
-    parser.add_argument("model", metavar="DIR|ID", help="a model's directory or Hub id")
-    parser.add_argument("out", type=Path, help="NAME.onnx, or NAME.pt2 for a torch.export program")
-    parser.add_argument("--layer", default="last", help="'last' (default), 'all', '6', or '3,6,9'")
-    parser.add_argument("--trust_remote_code", action="store_true", help="run the code a Hub model brings along")
-
-
-def run(arguments: argparse.Namespace) -> None:
-    """Export, and say how far the file's numbers are from the model's."""
-    if arguments.out.suffix not in (".onnx", ".pt2"):
-        raise UserError(f"{arguments.out}: name it something.onnx or something.pt2")
-    encoder = open_encoder(arguments.model, trust_remote_code=arguments.trust_remote_code)
-    chosen = choose_layers(encoder, arguments.layer)
-    if arguments.out.suffix == ".onnx":
-        export_onnx(encoder, arguments.out, chosen)
-    else:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        torch.export.save(export_program(encoder, chosen), arguments.out)
-    print(arguments.out)
-    try:
-        difference = largest_difference(encoder, arguments.out, chosen, 3 * EXAMPLE_SAMPLES + 123)
-    except ImportError:
-        print("onnxruntime is not installed: the file was not compared with the model")
-    else:
-        print(f"largest difference from the model on another length: {difference:.2e}")

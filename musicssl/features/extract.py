@@ -3,21 +3,18 @@
 Shapes: T frames of a file (20 ms apart for our models), S chosen layers, D width.
 """
 
-import argparse
 import dataclasses
-import sys
 from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 from transformers import AutoFeatureExtractor, PreTrainedModel
 
-from musicssl.audio.decode import AUDIO_EXTENSIONS, AudioFile, BadAudio
+from musicssl.audio.decode import AUDIO_EXTENSIONS, AudioFile
 from musicssl.audio.walk import audio_files
 from musicssl.errors import UserError
 from musicssl.families import FAMILIES, check_model_directory, feature_extractor_for
-from musicssl.features.feature_files import DTYPES, frame_writer, read_settings
+from musicssl.features.feature_files import frame_writer, read_settings
 from musicssl.features.windows import WindowedEncoder
 from musicssl.probing.encoders.huggingface import HuggingFaceEncoder, load_encoder
 
@@ -160,60 +157,3 @@ def find_audio(texts: list[str]) -> list[tuple[Path, Path]]:
     if twice := {name for name in names if names.count(name) > 1}:
         raise UserError(f"two inputs are named {min(twice)} and would write the same file: run once per folder")
     return found
-
-
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags that every command using an encoder shares."""
-    parser.add_argument("--model", required=True, metavar="DIR|ID", help="a model's directory or Hub id")
-    parser.add_argument("--layer", default="last", help="'last' (default), 'all', '6', or '3,6,9'; 0 is the input")
-    parser.add_argument("--window_seconds", type=float, default=30.0, help="seconds attended over (default 30)")
-    parser.add_argument("--context_seconds", type=float, default=2.5, help="computed but not kept on each side")
-    parser.add_argument("--device", default="cpu", help="cpu (default), cuda, …")
-    parser.add_argument("--trust_remote_code", action="store_true", help="run the code a Hub model brings along")
-
-
-def settings_from(arguments: argparse.Namespace) -> ExtractSettings:
-    """The settings in the flags of `add_model_arguments` and `--window_statistics`."""
-    return ExtractSettings(
-        arguments.layer, arguments.window_seconds, arguments.context_seconds,
-        not getattr(arguments, "window_statistics", False),
-    )  # fmt: skip
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags of `musicssl extract`."""
-    parser.add_argument("audio", nargs="+", help="audio files and folders")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the features: NAME.npz or NAME.parquet")
-    add_model_arguments(parser)
-    parser.add_argument("--window_statistics", action="store_true", help="normalise each window, not the whole file")
-    parser.add_argument("--format", choices=("npz", "parquet"), default="npz")
-    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of the stored numbers")
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Extract every file that has no up-to-date features; 1 when some file could not be read."""
-    files = find_audio(arguments.audio)
-    encoder = open_encoder(arguments.model, arguments.device, arguments.trust_remote_code)
-    settings = settings_from(arguments)
-    choose_layers(encoder, settings.layer)
-    written, bad = 0, []
-    total = sum(_seconds(file) for file, _ in files)
-    with tqdm(total=round(total, 1), unit="s", unit_scale=True, desc="extract", file=sys.stderr) as progress:
-        for file, name in files:
-            target = arguments.out / name.with_name(f"{name.name}.{arguments.format}")
-            try:
-                written += extract_to_file(encoder, file, target, settings, arguments.dtype, progress)
-            except BadAudio as error:
-                bad.append(str(error))
-    for reason in bad:
-        print(f"skipped {reason}", file=sys.stderr)
-    print(f"{written} written, {len(files) - written - len(bad)} already there, {len(bad)} skipped: {arguments.out}")
-    return 1 if bad else 0
-
-
-def _seconds(file: Path) -> float:
-    try:
-        with AudioFile(file) as audio:
-            return audio.info.seconds
-    except BadAudio:  # reported when its turn comes
-        return 0.0

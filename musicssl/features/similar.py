@@ -3,29 +3,23 @@
 Shapes: n clips, D width.
 """
 
-import argparse
 import base64
 import io
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import faiss
 import jinja2
 import numpy as np
-from tqdm import tqdm
 
 from musicssl.audio.decode import AudioFile, BadAudio
 from musicssl.audio.write import write_audio
 from musicssl.errors import UserError
 from musicssl.features.extract import (
     ExtractSettings,
-    add_model_arguments,
     choose_layers,
     extract_to_file,
     find_audio,
-    open_encoder,
-    settings_from,
 )
 from musicssl.files import write_text
 from musicssl.probing.encoders.huggingface import HuggingFaceEncoder
@@ -131,35 +125,3 @@ def write_page(path: Path, query: Path, neighbours: list[Neighbour], total: int,
         seconds=f"{PREVIEW_SECONDS:g}",
     )  # fmt: skip
     write_text(path, page)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags of `musicssl similar`."""
-    parser.add_argument("query", type=Path, help="the clip whose like is looked for")
-    parser.add_argument("folder", type=Path, help="where to look")
-    add_model_arguments(parser)
-    parser.add_argument("--count", type=int, default=10, help="neighbours shown (default 10)")
-    parser.add_argument("--cache", type=Path, help="folder of features (default: FOLDER/.features)")
-    parser.add_argument("--out", type=Path, help="an HTML page to listen to; without it only the list is printed")
-
-
-def run(arguments: argparse.Namespace) -> None:
-    """Print the neighbours, and write the page when asked to."""
-    if not arguments.query.is_file():
-        raise UserError(f"{arguments.query}: no such file")
-    if arguments.count < 1:
-        raise UserError(f"--count {arguments.count}: ask for one neighbour or more")
-    encoder = open_encoder(arguments.model, arguments.device, arguments.trust_remote_code)
-    cache = arguments.cache or arguments.folder / ".features"
-    with tqdm(unit="s", unit_scale=True, desc="extract", file=sys.stderr) as progress:
-        neighbours, total, bad = find_similar(
-            encoder, arguments.query, arguments.folder, cache, arguments.count, settings_from(arguments), progress
-        )
-    for reason in bad:
-        print(f"skipped {reason}", file=sys.stderr)
-    for neighbour in neighbours:
-        print(f"{neighbour.score:.3f}  {neighbour.name}")
-    if arguments.out:
-        layer = encoder.state_names[choose_layers(encoder, arguments.layer)[0]]
-        write_page(arguments.out, arguments.query, neighbours, total, arguments.model, layer)
-        print(arguments.out)

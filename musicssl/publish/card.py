@@ -4,7 +4,6 @@ Every number of a card goes through a `Ledger`, which records its file and field
 written.
 """
 
-import argparse
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +16,6 @@ from musicssl.files import write_json, write_text
 from musicssl.publish.card_pictures import draw_layers, draw_training
 from musicssl.publish.card_text import CITATION, STOCK_TYPES, SUMMARIES, TEMPLATES
 from musicssl.publish.provenance import Ledger
-from musicssl.publish.recipe_cards import write_recipe_cards
 from musicssl.tables import Table
 
 NUMBERS_FILE = "card_numbers.json"
@@ -276,28 +274,3 @@ def _draw(directory: Path, config: dict) -> dict[str, str | None]:
         "training_picture": draw_training(directory, config["model_type"]),
         "layers_picture": draw_layers(directory),
     }
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags of `musicssl card`."""
-    parser.add_argument("directory", type=Path, nargs="?", help="a run's output directory")
-    parser.add_argument("--hub_model_id", help="OWNER/NAME for the examples")
-    parser.add_argument("--license", dest="licence", help="licence of the weights as the Hub spells it: cc-by-4.0")
-    parser.add_argument("--data_description", default="", help="what it was trained on, in your words")
-    parser.add_argument("--recipes", type=Path, help="write a card for each recipe with provenance in this folder")
-    parser.add_argument("--out", type=Path, default=Path("model_cards"), help="where --recipes writes")
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Write one run's card, or those of all recipes."""
-    if (arguments.directory is None) == (arguments.recipes is None):
-        raise UserError("give a run's directory, or --recipes FOLDER")
-    if arguments.recipes:
-        written = write_recipe_cards(arguments.recipes, arguments.out)
-    else:
-        written = [
-            write_card(arguments.directory, arguments.hub_model_id, arguments.licence, arguments.data_description)
-        ]
-    for path in written:
-        print(path)
-    return 0

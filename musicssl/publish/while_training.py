@@ -1,6 +1,5 @@
 """Publish a run: once, or at every few checkpoints while it trains (`--push_to_hub`)."""
 
-import argparse
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,34 +10,38 @@ import torch
 
 from musicssl.errors import UserError
 from musicssl.pretraining.files.metrics import read_metrics
-from musicssl.publish.push import BackgroundPusher, check_repo_id, push_directory
+from musicssl.publish.push import BackgroundPusher, push_directory
 from musicssl.publish.tree import assemble
 
 LAST_PUSH_SECONDS = 3600.0
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags of `musicssl push`."""
-    parser.add_argument("directory", type=Path, help="a run's output directory, or a converted model's")
-    parser.add_argument("hub_model_id", metavar="OWNER/NAME", help="repository; made when it is not there")
-    parser.add_argument("--public", action="store_true", help="make a new repository public (default: private)")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="of the published weights")
-    parser.add_argument("--license", dest="licence", help="licence of the weights as the Hub spells it: cc-by-4.0")
-    parser.add_argument("--data_description", default="", help="what it was trained on, in your words")
+def push_run(
+    directory: Path,
+    hub_model_id: str,
+    *,
+    private: bool = True,
+    dtype: torch.dtype | None = None,
+    licence: str | None = None,
+    data_description: str = "",
+) -> tuple[str, str | None]:
+    """Make the published tree of a run or of a converted model, with its card, and push it.
 
+    Args:
+        directory: output directory of a run, or of `musicssl convert`.
+        dtype: number format of the published weights; None keeps that of the run.
+        licence, data_description: as in `write_card`.
 
-def run(arguments: argparse.Namespace) -> None:
-    """Make the tree with its card and publish it."""
-    check_repo_id(arguments.hub_model_id, "OWNER/NAME")
-    dtype = getattr(torch, arguments.dtype) if arguments.dtype else None
+    Returns:
+        The address of the commit, and the tag of the run's last update (None without metrics.jsonl).
+
+    Raises:
+        UserError: no model in `directory`, or the Hub refuses the push.
+    """
     with tempfile.TemporaryDirectory() as tree:
-        assemble(
-            arguments.directory, tree, dtype, model_id=arguments.hub_model_id, licence=arguments.licence,
-            data_description=arguments.data_description,
-        )  # fmt: skip
+        assemble(directory, tree, dtype, model_id=hub_model_id, licence=licence, data_description=data_description)
         tag = _tag_of(Path(tree))
-        commit = push_directory(Path(tree), arguments.hub_model_id, private=not arguments.public, tag=tag)
-    print(f"{arguments.hub_model_id} is at {commit}{f', tag {tag}' if tag else ''}")
+        return push_directory(Path(tree), hub_model_id, private=private, tag=tag), tag
 
 
 def _tag_of(tree: Path) -> str | None:

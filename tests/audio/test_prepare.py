@@ -17,7 +17,7 @@ from musicssl.audio.loader import CropLoader
 from musicssl.audio.prepare import ClipSettings, prepare, split_tracks
 from musicssl.audio.sources import parse_sources
 from musicssl.audio.write import write_audio
-from musicssl.cli import main
+from musicssl.commands.main import main
 from musicssl.errors import UserError
 
 from .conftest import tone, write_clips
@@ -35,7 +35,7 @@ def tracks(tmp_path_factory):
 
 
 def test_scan_reports_what_there_is(tracks, tmp_path, capsys):
-    assert main(["scan", str(tracks), "--json", str(tmp_path / "scan.json"), "--num_workers", "0"]) == 0
+    assert main(["scan", str(tracks), "--output", str(tmp_path / "scan.json"), "--num_workers", "0"]) == 0
     report = json.loads((tmp_path / "scan.json").read_text())
     assert (report["clips"], report["usable_clips"]) == (10, 9)
     assert report["sampling_rates"] == {"22050": 9} and report["channels"] == {"2": 9}
@@ -51,7 +51,7 @@ def test_scan_reports_what_there_is(tracks, tmp_path, capsys):
 
 def test_prepared_shards_load_with_datasets_and_stream(tracks, tmp_path, capsys):
     out = tmp_path / "prepared"
-    command = ["prepare", str(tracks), "--out", str(out), "--clip_seconds", "1.5", "--min_seconds", "0.5"]
+    command = ["prepare", str(tracks), "--output_dir", str(out), "--clip_seconds", "1.5", "--min_seconds", "0.5"]
     assert main([*command, "--validation_fraction", "0.25", "--shard_megabytes", "0.1", "--num_workers", "2"]) == 0
     assert "1 damaged" in capsys.readouterr().out
     data = datasets.load_dataset(str(out), cache_dir=str(tmp_path / "cache")).cast_column(
@@ -82,15 +82,16 @@ def test_a_killed_job_goes_on_where_it_was(tmp_path):
     write_clips(tmp_path / "tracks", 40, seconds=4.0)
     out = tmp_path / "killed"
     arguments = ["--clip_seconds", "2", "--shard_megabytes", "0.5", "--num_workers", "2"]
-    command = [sys.executable, "-m", "musicssl", "prepare", str(tmp_path / "tracks"), "--out", str(out), *arguments]
-    job = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+    command = ["prepare", str(tmp_path / "tracks"), "--output_dir", str(out), *arguments]
+    line = [sys.executable, "-m", "musicssl", *command]
+    job = subprocess.Popen(line, stderr=subprocess.DEVNULL, start_new_session=True)
     while len(list(out.glob("data/*.parquet"))) < 3:
         assert job.poll() is None
         time.sleep(0.002)
     os.killpg(job.pid, signal.SIGKILL)  # its workers too
     job.wait()
     finished = {path.name: path.stat().st_mtime_ns for path in out.glob("data/*.parquet")}
-    assert main(["prepare", str(tmp_path / "tracks"), "--out", str(out), *arguments]) == 0
+    assert main(command) == 0
     noted = json.loads((out / "prepare.json").read_text())
     assert noted["is_done"] and not list(out.glob("data/*.tmp"))
     kept = [path for path, time_then in finished.items() if (out / "data" / path).stat().st_mtime_ns == time_then]

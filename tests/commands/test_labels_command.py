@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from musicssl.cli import main
+from musicssl.commands.main import main
 
 PITCHES = {"C": 261.63, "E": 329.63, "A": 440.0}
 
@@ -32,7 +32,7 @@ def notes(tmp_path_factory):
 
 
 def test_compare_finds_pitch_in_chroma_and_timbre_in_mfcc(notes, tmp_path, capsys):
-    flags = ["--label", "pitch_class", "timbre", "--features", "mfcc39", "chroma24", "--clusters", "3"]
+    flags = ["--label", "pitch_class", "timbre", "--features", "mfcc39", "chroma24", "--num_clusters", "3"]
     assert main(["labels", "compare", str(notes), *flags, "--output_dir", str(tmp_path)]) == 0
     rows = json.loads((tmp_path / "label_agreement.json").read_text())
     told = {(row["codebook"], row["truth"]): row["normalised_mutual_information"] for row in rows}

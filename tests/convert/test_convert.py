@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from musichubert import MusicHubertConfig, MusicHubertForPreTraining
-from musicssl.cli import main
+from musicssl.commands.main import main
 from musicssl.convert.convert import convert, load_any
 from musicssl.convert.fairseq import to_fairseq
 from musicssl.convert.safe_pickle import Inert, read_checkpoint
@@ -102,7 +102,7 @@ def test_a_golden_reference_checkpoint_converts_by_its_shapes(project_root, tmp_
     tensors = load_file(project_root / "tests" / "golden" / "musichubert.safetensors")
     state = {name.removeprefix("final."): t for name, t in tensors.items() if name.startswith("final.")}
     torch.save({"model": state, "args": argparse.Namespace(encoder_attention_heads=4)}, tmp_path / "golden.pt")
-    assert main(["convert", str(tmp_path / "golden.pt"), str(tmp_path / "out")]) == 0
+    assert main(["convert", "--model", str(tmp_path / "golden.pt"), "--output_dir", str(tmp_path / "out")]) == 0
     config = AutoConfig.from_pretrained(tmp_path / "out")
     assert config.num_reserved_classes == 4 and config.num_clusters == len(state["label_embs_concat"]) - 4
     stock = AutoModel.from_pretrained(tmp_path / "out", subfolder="stock").eval()
@@ -225,7 +225,7 @@ def test_a_malicious_pickle_is_read_but_not_run(tiny_models, tmp_path):
 def test_what_is_no_checkpoint_is_refused_in_one_line(tmp_path, capsys, content, message):
     path = tmp_path / "some.pt"
     path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
-    assert main(["convert", str(path), str(tmp_path / "out")]) == 2
+    assert main(["convert", "--model", str(path), "--output_dir", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1 and not (tmp_path / "out").exists()
 

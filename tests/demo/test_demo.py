@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from musicssl import cli
+from musicssl.commands.main import main
 from musicssl.demo.collection import CollectionSettings, write_notes, write_pretrain
 from musicssl.demo.composition import compose
 from musicssl.demo.render import SAMPLING_RATE, render
@@ -105,7 +105,7 @@ def test_instruments_can_be_told_apart_but_not_trivially(tmp_path):
 def test_the_command_writes_the_same_bytes_for_the_same_seed_and_never_mixes_two(tmp_path, capsys):
     flags = ["--clips", "2", "--clip_seconds", "2", "--notes", "9", "--pieces", "6"]
     small = CollectionSettings(clips=2, clip_seconds=2.0, notes=9, pieces=6)
-    assert cli.main(["demo", "--out", str(tmp_path / "a"), *flags]) == 0
+    assert main(["demo", "--output_dir", str(tmp_path / "a"), *flags]) == 0
     first = digests(tmp_path / "a")
     assert len(list((tmp_path / "a/pretrain").glob("*.flac"))) == small.clips
     for part, train in (("notes", small.notes), ("pieces", small.pieces)):
@@ -119,20 +119,20 @@ def test_the_command_writes_the_same_bytes_for_the_same_seed_and_never_mixes_two
 
     # A killed run leaves only a folder aside: the next one finishes the job, with the same bytes.
     (tmp_path / "b/.pretrain.partial").mkdir(parents=True)
-    assert cli.main(["demo", "--out", str(tmp_path / "b"), *flags]) == 0
+    assert main(["demo", "--output_dir", str(tmp_path / "b"), *flags]) == 0
     assert digests(tmp_path / "b") == first
-    assert cli.main(["demo", "--out", str(tmp_path / "b"), *flags]) == 0
+    assert main(["demo", "--output_dir", str(tmp_path / "b"), *flags]) == 0
     assert digests(tmp_path / "b") == first
 
     capsys.readouterr()
-    assert cli.main(["demo", "--out", str(tmp_path / "b"), *flags, "--seed", "1"]) == 2
+    assert main(["demo", "--output_dir", str(tmp_path / "b"), *flags, "--seed", "1"]) == 2
     assert "pretrain" in capsys.readouterr().err
     assert digests(tmp_path / "b") == first
 
 
 @pytest.mark.parametrize("flags", [["--clips", "0"], ["--clip_seconds", "nan"], ["--seed", "-1"]])
 def test_bad_flags_are_named_before_anything_is_written(tmp_path, capsys, flags):
-    assert cli.main(["demo", "--out", str(tmp_path / "x"), *flags]) == 2
+    assert main(["demo", "--output_dir", str(tmp_path / "x"), *flags]) == 2
     assert flags[0] in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from musichubert import MusicHubertConfig, MusicHubertModel
-from musicssl.cli import main
+from musicssl.commands.main import main
 from musicssl.errors import UserError
 from musicssl.features.export import export_onnx, largest_difference
 from musicssl.features.extract import open_encoder
@@ -36,12 +36,12 @@ def test_onnx_equals_the_model_at_any_length(shallow, tmp_path):
 def test_the_command_exports_a_program_and_prints_its_difference(shallow, tmp_path, capsys):
     save_for_hub(shallow, tmp_path / "model")
     path = tmp_path / "encoder.pt2"
-    assert main(["export", str(tmp_path / "model"), str(path), "--layer", "1"]) == 0
+    assert main(["export", "--model", str(tmp_path / "model"), "--output", str(path), "--layer", "1"]) == 0
     printed = capsys.readouterr().out
     assert float(printed.rsplit(" ", 1)[1]) < 5e-5
     program = torch.export.load(path).module()
     assert [tuple(output.shape) for output in program(torch.randn(3, 4_000))] == [(3, 12, 32)]
-    assert main(["export", str(tmp_path / "model"), str(tmp_path / "encoder.tflite")]) == 2
+    assert main(["export", "--model", str(tmp_path / "model"), "--output", str(tmp_path / "encoder.tflite")]) == 2
     assert "something.onnx" in capsys.readouterr().err
 
 

@@ -13,7 +13,7 @@ from transformers import AutoModel
 
 import musicssl
 from musicssl.audio.decode import AudioFile, BadAudio
-from musicssl.cli import main
+from musicssl.commands.main import main
 from musicssl.errors import UserError
 from musicssl.features.extract import ExtractSettings, extract_to_file, open_encoder
 from musicssl.features.windows import WindowedEncoder, plan_windows
@@ -170,7 +170,7 @@ def test_the_command_extracts_a_folder_skips_bad_files_and_resumes(tiny_models, 
         (music / name).write_bytes(song.read_bytes())
     (music / "broken.mp3").write_bytes(b"not audio")
     soundfile.write(music / "short.wav", np.zeros(300), RATE)
-    command = ["extract", str(music), "--model", str(tmp_path / "model"), "--out", str(out)]
+    command = ["extract", str(music), "--model", str(tmp_path / "model"), "--output_dir", str(out)]
 
     assert main(command) == 1
     shown = capsys.readouterr()
@@ -194,7 +194,7 @@ def test_the_command_extracts_a_folder_skips_bad_files_and_resumes(tiny_models, 
 def test_wrong_flags_name_themselves(tiny_models, song, tmp_path, capsys, flags, message):
     save_for_hub(tiny_models["music2vec"], tmp_path / "model")
     audio = [] if flags[0].endswith(".wav") else [str(song)]
-    command = ["extract", *audio, *flags, "--out", str(tmp_path / "out")]
+    command = ["extract", *audio, *flags, "--output_dir", str(tmp_path / "out")]
     command += [] if "--model" in flags else ["--model", str(tmp_path / "model")]
     assert main(command) == 2
     error = capsys.readouterr().err

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from musicssl.cli import main
+from musicssl.commands.main import main
 from musicssl.errors import UserError
 from musicssl.features.extract import ExtractSettings, open_encoder
 from musicssl.features.similar import find_similar, nearest
@@ -58,7 +58,7 @@ def test_the_command_writes_a_page_with_players_inside(tiny_models, collection, 
     save_for_hub(tiny_models["musichubert"], tmp_path / "model")
     page = tmp_path / "page.html"
     command = ["similar", str(collection / "tone1.wav"), str(collection), "--model", str(tmp_path / "model")]
-    assert main([*command, "--count", "3", "--out", str(page)]) == 0
+    assert main([*command, "--count", "3", "--output", str(page)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4 and re.fullmatch(r"-?\d\.\d{3}  \S+", lines[0])
     html = page.read_text()

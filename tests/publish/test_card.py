@@ -10,7 +10,7 @@ from huggingface_hub import ModelCard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from musicssl.cli import main
+from musicssl.commands.main import main
 from musicssl.errors import UserError
 from musicssl.model_files import save_for_hub
 from musicssl.publish.card import write_card
@@ -147,5 +147,5 @@ def test_the_twelve_recipe_cards_are_up_to_date_and_sourced(project_root):
 def test_the_card_command_says_what_to_give(tmp_path, capsys):
     assert main(["card"]) == 2
     assert "give a run's directory, or --recipes" in capsys.readouterr().err
-    assert main(["card", "--recipes", str(tmp_path), "--out", str(tmp_path)]) == 2
+    assert main(["card", "--recipes", str(tmp_path), "--output_dir", str(tmp_path)]) == 2
     assert "sources.yaml" in capsys.readouterr().err
