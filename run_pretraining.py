@@ -1,6 +1,6 @@
 """Pre-train music2vec or musicHuBERT: the same as `musicssl pretrain`.
 
-    accelerate launch run_pretraining.py --config music2vec_tiny --train_data FOLDER --output_dir runs/a
+accelerate launch run_pretraining.py --config music2vec_tiny --train_data FOLDER --output_dir runs/a
 """
 
 import sys

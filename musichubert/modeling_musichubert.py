@@ -274,8 +274,7 @@ class MusicHubertForPreTraining(MusicHubertPreTrainedModel):
         unmasked = (~mask).flatten().nonzero().squeeze(-1)
         hidden_states, classes = hidden_states.index_select(0, unmasked), classes.index_select(1, unmasked)
         correct = [
-            (head(hidden_states).argmax(-1) == target).sum()
-            for head, target in zip(self.heads, classes, strict=True)
+            (head(hidden_states).argmax(-1) == target).sum() for head, target in zip(self.heads, classes, strict=True)
         ]
         return torch.stack(correct).sum()
 

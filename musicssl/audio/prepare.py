@@ -68,9 +68,7 @@ def prepare_track(clip: Clip, settings: ClipSettings) -> PreparedTrack:
             length = round(settings.clip_seconds * settings.sampling_rate) or total
             start = 0
             while start < (total := file.num_samples(settings.sampling_rate)):  # the end of an mp3 may move
-                waveform = file.read(
-                    start, min(length, total - start), settings.sampling_rate, settings.channel_mode
-                )
+                waveform = file.read(start, min(length, total - start), settings.sampling_rate, settings.channel_mode)
                 check_samples(clip.name, waveform)
                 is_long_enough = len(waveform) >= settings.min_seconds * settings.sampling_rate
                 if is_long_enough and not is_silent(waveform, settings.silence_peak):

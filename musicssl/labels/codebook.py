@@ -164,9 +164,7 @@ def fit_codebook(
     if frames.ndim != 2:
         raise LabelError(f"frames must be (n, d), got shape {frames.shape}")
     if not 1 <= num_clusters <= len(frames):
-        raise LabelError(
-            f"{num_clusters} clusters asked of {len(frames)} frames: give more audio or fewer clusters"
-        )
+        raise LabelError(f"{num_clusters} clusters asked of {len(frames)} frames: give more audio or fewer clusters")
     # Block by block: a mask of all the frames would be a quarter of their size again.
     for start in range(0, len(frames), 65536):
         finite = np.isfinite(frames[start : start + 65536]).all(axis=1)

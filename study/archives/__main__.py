@@ -1,7 +1,7 @@
 """Write small synthetic sets in the layouts of the probing tasks.
 
-    python -m study.archives --output_dir DATA --tasks all
-    python run_probing.py --model DIR --tasks available --data_root DATA
+python -m study.archives --output_dir DATA --tasks all
+python run_probing.py --model DIR --tasks available --data_root DATA
 """
 
 import argparse

@@ -59,9 +59,7 @@ def test_seven_of_two_hundred_are_on_record_and_nothing_else_is_missing(folder, 
     listed = tmp_path / "bad_files.jsonl"
     seen = []
     for rank in range(2):  # as two processes would, with one record
-        loader = CropLoader(
-            parse_sources([str(folder)]), settings, 8, rank, 2, Workers(num_workers), bad_files=listed
-        )
+        loader = CropLoader(parse_sources([str(folder)]), settings, 8, rank, 2, Workers(num_workers), bad_files=listed)
         for batch in loader:
             seen += zip(batch["clip_id"], batch["clip_epoch"].tolist(), strict=True)
     good = {path.name for path in folder.iterdir()} - {f"{name}.wav" for name in DAMAGE}

@@ -44,9 +44,7 @@ def test_more_target_layers_than_layers_is_refused():
         Music2VecConfig(num_hidden_layers=4, average_top_k_layers=5)
 
 
-@pytest.mark.parametrize(
-    ("update", "decay"), [(0, 0.999), (15_000, 0.99945), (30_000, 0.9999), (400_000, 0.9999)]
-)
+@pytest.mark.parametrize(("update", "decay"), [(0, 0.999), (15_000, 0.99945), (30_000, 0.9999), (400_000, 0.9999)])
 def test_ema_decay_schedule(update, decay):
     assert make_model().ema_decay(update) == pytest.approx(decay, abs=1e-12)
 

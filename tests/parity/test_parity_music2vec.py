@@ -14,9 +14,7 @@ pytestmark = pytest.mark.parity
 
 def make_model() -> Music2VecForPreTraining:
     return Music2VecForPreTraining(
-        Music2VecConfig(
-            **ENCODER, average_top_k_layers=2, ema_decay=0.9, ema_end_decay=0.99, ema_anneal_end_step=4
-        )
+        Music2VecConfig(**ENCODER, average_top_k_layers=2, ema_decay=0.9, ema_end_decay=0.99, ema_anneal_end_step=4)
     ).train()
 
 

@@ -66,9 +66,7 @@ def test_recipe_changes_what_its_name_says_and_trains_one_update(name):
     waveforms = torch.randn(2, 32000, generator=torch.Generator().manual_seed(0))
     frames = int(model._get_feat_extract_output_lengths(32000))
     masking = config.masking
-    mask = span_mask(
-        2, frames, masking.mask_probability, masking.mask_span, masking.min_mask_spans, torch.Generator()
-    )
+    mask = span_mask(2, frames, masking.mask_probability, masking.mask_span, masking.min_mask_spans, torch.Generator())
     inputs = {"input_values": waveforms, "mask_time_indices": mask}
     if config.model.model == "musichubert":
         inputs["labels"] = torch.arange(frames).expand(2, -1) % config.labels.num_clusters[0]

@@ -188,9 +188,7 @@ class RunConfig:
         "push every N checkpoints, and the last one", 1, may_change=True,
         limit=Limit(lambda value: value >= 1, "must be 1 (every checkpoint) or more"),
     )  # fmt: skip
-    dry_run: bool = flag(
-        "print batch geometry, parameters, FLOPs, memory and time, and stop", False, may_change=True
-    )
+    dry_run: bool = flag("print batch geometry, parameters, FLOPs, memory and time, and stop", False, may_change=True)
     recipe_name: str | None = flag(
         "name of the run in logs and on the model card (default: the name of the recipe file)", may_change=True
     )

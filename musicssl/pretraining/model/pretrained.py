@@ -114,4 +114,3 @@ def _quiet_report() -> Iterator[None]:
         yield
     finally:
         transformers_logging.set_verbosity(before)
-

@@ -29,9 +29,7 @@ def choose_geometry(config: PretrainConfig, accelerator: Accelerator, model: Pre
     return derive_geometry(optimisation, crop_seconds, accelerator.num_processes, largest)
 
 
-def largest_by_estimate(
-    config: PretrainConfig, accelerator: Accelerator, model: PreTrainedModel, wanted: int
-) -> int:
+def largest_by_estimate(config: PretrainConfig, accelerator: Accelerator, model: PreTrainedModel, wanted: int) -> int:
     """Clips per pass that the memory estimate allows, at most `wanted`; needs no weights."""
     num_samples = round(config.data.crop_seconds * model.config.sampling_rate)
     half = accelerator.mixed_precision == "bf16"

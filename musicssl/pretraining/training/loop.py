@@ -1,7 +1,7 @@
 """The training loop: one for both models, from the first update (or a checkpoint's) to the last.
 
-    while updates remain:
-        gradients of one update  ->  finite? step  ->  guards  ->  row, validation, checkpoint when due
+while updates remain:
+    gradients of one update  ->  finite? step  ->  guards  ->  row, validation, checkpoint when due
 """
 
 import time

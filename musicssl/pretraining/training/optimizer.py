@@ -43,6 +43,4 @@ def make_optimizer(
         fused: one kernel for all parameters, on CPUs as on GPUs; False for devices without it.
     """
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return ReferenceAdamW(
-        trainable, lr=learning_rate, betas=betas, eps=eps, weight_decay=weight_decay, fused=fused
-    )
+    return ReferenceAdamW(trainable, lr=learning_rate, betas=betas, eps=eps, weight_decay=weight_decay, fused=fused)
