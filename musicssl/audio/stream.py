@@ -139,7 +139,7 @@ class CropStream:
         waiting = tuple(where for others in self._groups.values() for _, where in others)
         self._state = replace(self._state, waiting=waiting)
         left_out, self._left_out = self._left_out, []
-        return StreamReport(self._consumer, self._state, group and _collate(group), left_out)
+        return StreamReport(self._consumer, self._state, _collate(group) if group else None, left_out)
 
 
 def _collate(group: list[tuple[Crop, Waiting]]) -> dict:

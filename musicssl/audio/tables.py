@@ -5,11 +5,12 @@ file), the block that each clip belongs to. Audio is never decoded here.
 """
 
 import tarfile
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 import datasets
 import fsspec
@@ -41,25 +42,24 @@ class Clip:
     std: float = float("nan")
 
 
-class ClipTable(Protocol):
+class ClipTable(ABC):
     """The clips of one source."""
 
     num_clips: int
-    block_of_clip: np.ndarray | None  # (num_clips,) int64, or None where every clip is read on its own
-    buffer_limit: int  # the number of clips that a shuffle buffer may hold in memory
+    block_of_clip: np.ndarray | None = None  # (num_clips,) int64, or None where every clip is read on its own
+    buffer_limit = 1 << 62  # the number of clips that a shuffle buffer may hold in memory
 
+    @abstractmethod
     def fetch(self, indices: np.ndarray) -> Iterator[Clip]:
         """The clips with these indices, in this order; each is read when it is asked for."""
 
+    @abstractmethod
     def track_ids(self) -> list[str]:
         """The track of every clip."""
 
 
-class FileTable:
+class FileTable(ClipTable):
     """Audio files, local or remote; the paths are kept in Arrow, which forked workers share."""
-
-    block_of_clip = None
-    buffer_limit = 1 << 62
 
     def __init__(self, clip_ids: Sequence[str], paths: Sequence[str], known: Mapping[str, Sequence] | None = None):
         """`known` may hold columns track_id, mean and std."""
@@ -78,11 +78,8 @@ class FileTable:
             yield Clip(row["clip_id"], _remote_bytes(path), path, row["track_id"], row["mean"], row["std"])
 
 
-class TarTable:
+class TarTable(ClipTable):
     """The audio members of WebDataset tars, found by one pass over the tar headers, then read by offset."""
-
-    block_of_clip = None
-    buffer_limit = 1 << 62
 
     def __init__(self, urls: Sequence[str]):
         with ThreadPoolExecutor(_INDEX_THREADS) as pool:
@@ -112,8 +109,10 @@ class TarTable:
             yield Clip(clip_id, audio, f"{url}/{self._names[int(index)].as_py()}", track_id=clip_id)
 
 
-class ParquetTable:
+class ParquetTable(ClipTable):
     """Parquet rows with an audio column of {bytes, path}; whole row groups are read, each once per pass."""
+
+    block_of_clip: np.ndarray
 
     def __init__(self, urls: Sequence[str]):
         self._urls = list(urls)
@@ -131,11 +130,7 @@ class ParquetTable:
         self.num_clips = int(sum(rows))
         if not self.num_clips:
             raise UserError(f"{urls[0]}: the parquet files have no rows")
-        num_bytes = sum(
-            metadata.row_group(group).total_byte_size
-            for metadata in self._metadata
-            for group in range(metadata.num_row_groups)
-        )
+        num_bytes = sum(self._metadata[file].row_group(group).total_byte_size for file, group, _ in self._groups)
         self.buffer_limit = max(1, _BUFFER_BYTES * self.num_clips // max(1, num_bytes))
 
     def fetch(self, indices: np.ndarray) -> Iterator[Clip]:

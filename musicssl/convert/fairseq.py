@@ -135,7 +135,9 @@ def to_fairseq(model: PreTrainedModel) -> dict[str, torch.Tensor | dict]:
     other_norm = _LAYER_NORM if getattr(model.config, "feat_extract_norm", "layer") == "group" else _GROUP_NORM
     back = [(own, reference) for reference, own in _NAMES if (reference, own) != other_norm]
     packed = {own: reference for reference, own in _PACKED.items()}
-    state, teacher, heads = {}, {}, {}
+    state: dict[str, torch.Tensor | dict] = {}
+    teacher: dict[str, torch.Tensor] = {}
+    heads: dict[str, list[torch.Tensor]] = {}
     for name, tensor in model.state_dict().items():
         if name.startswith(prefix):
             state[_renamed(name.removeprefix(prefix), back)] = tensor

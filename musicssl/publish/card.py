@@ -264,7 +264,7 @@ def _table(rows: list[tuple[str, str]]) -> str:
     return _markdown(("setting", "value"), rows)
 
 
-def _markdown(header: Sequence[str], rows: list[tuple[str, ...]]) -> str:
+def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return Table(header, rows).markdown(aligned=False) if rows else ""
 
 

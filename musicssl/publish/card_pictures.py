@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from musicssl.errors import UserError
-from musicssl.files import read_json, whole_file
-from musicssl.plotting import load_pyplot
+from musicssl.files import read_json
+from musicssl.plotting import load_pyplot, save_figure
 from musicssl.pretraining.files.curves import plot_training
 
 
@@ -33,12 +33,10 @@ def draw_layers(directory: Path) -> str | None:
     except UserError:  # no matplotlib: the table of the card holds the same numbers
         return None
     figure, axis = pyplot.subplots(figsize=(6, 3.2))
-    for task, points in curves.items():
-        axis.plot(*zip(*points, strict=True), marker="o", markersize=3, label=task)
+    for task, curve in curves.items():
+        axis.plot(*zip(*curve, strict=True), marker="o", markersize=3, label=task)
     axis.set_xlabel("hidden state (0: input of the transformer)")
     axis.set_ylabel("validation score")
     axis.legend(ncols=2, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    with whole_file(directory / "layers.png") as partial:
-        figure.savefig(partial, format="png")
-    pyplot.close(figure)
+    save_figure(figure, directory / "layers.png")
     return "layers.png"

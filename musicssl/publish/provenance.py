@@ -2,15 +2,16 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 # A digit right after a letter belongs to a name (music2vec, layer6); any other is a number.
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:,\d{3})*(?:\.\d+)*(?:[eE][-+]?\d+)?")
-_READERS = {
+_READERS: dict[str, Callable[[str], Any]] = {
     ".json": json.loads,
     ".yaml": yaml.safe_load,
     ".jsonl": lambda text: [json.loads(line) for line in text.splitlines()],
@@ -29,7 +30,7 @@ class Ledger:
     directory: Path
     entries: dict[str, str] = field(default_factory=dict)
 
-    def read(self, name: str):
+    def read(self, name: str) -> Any:
         """The parsed content of a .json, .jsonl or .yaml file; None when the file does not exist."""
         path = self.directory / name
         return _READERS[path.suffix](path.read_text(encoding="utf-8")) if path.is_file() else None
