@@ -99,7 +99,6 @@ class Study:
     groups: dict[str, list[str]]
     arms: dict[str, Measured]
     updates: dict[str, int]
-    seeds: dict[str, int]
     missing: list[str]
     curves: dict[str, list[Measured]]
 
@@ -146,7 +145,6 @@ def load_study(directory: Path) -> Study:
         index["groups"],
         arms,
         updates={arm: trials[arm][0]["updates"] for arm in arms},
-        seeds={arm: len(measured.folders) for arm, measured in arms.items()},
         missing=[arm for arm in ARMS if arm not in arms],
         curves=curves,
     )

@@ -201,6 +201,7 @@ def load_audio(
     channel_mode: str = "mean",
     start_seconds: float = 0.0,
     seconds: float | None = None,
+    channel_draw: int = 0,
 ) -> np.ndarray:
     """Decode a clip, or `seconds` of it from `start_seconds`, to mono float32 (N,) at `sampling_rate`.
 
@@ -215,7 +216,7 @@ def load_audio(
         length = total - start if seconds is None else min(round(seconds * sampling_rate), total - start)
         if length <= 0:
             raise BadAudio(file.name, f"nothing to read at {start_seconds} s of {file.info.seconds:.2f} s")
-        return file.read(start, length, sampling_rate, channel_mode)
+        return file.read(start, length, sampling_rate, channel_mode, channel_draw)
 
 
 def _libsndfile_reason(error: Exception) -> str:

@@ -126,11 +126,12 @@ class CropLoader:
         Raises:
             UserError: the data, their order, the number of processes or the number of workers has changed.
         """
-        for field, (then, now) in _differences(state["identity"], self._identity()).items():
-            raise UserError(
-                f"the checkpoint's position in the data does not fit this run: {field} was {then} and is {now}; "
-                f"resume with {field} {then}, or start a new run"
-            )
+        for field, now in self._identity().items():
+            if (then := state["identity"].get(field)) != now:
+                raise UserError(
+                    f"the checkpoint's position in the data does not fit this run: {field} was {then} and is {now}; "
+                    f"resume with {field} {then}, or start a new run"
+                )
         self._states = [
             StreamState(one["epoch"], one["position"], tuple(Waiting(**clip) for clip in one["waiting"]))
             for one in state["workers"]
@@ -181,7 +182,3 @@ class _WorkerStreams(IterableDataset):
             num_consumers=self._world_size * num_streams,
             state=self._states[stream],
         )
-
-
-def _differences(then: dict, now: dict) -> dict:
-    return {name: (then.get(name), now[name]) for name in now if then.get(name) != now[name]}

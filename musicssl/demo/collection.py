@@ -59,7 +59,7 @@ def write_notes(directory: Path, settings: CollectionSettings) -> None:
         midi = int(rng.integers(48, 84))
         mix = np.zeros(int(NOTE_SECONDS * SAMPLING_RATE), dtype=np.float32)
         seconds, velocity = rng.uniform(0.5, 1.2), rng.uniform(0.3, 1.0)
-        add_at(mix, play(TIMBRES[instrument], midi, seconds, velocity, rng, SAMPLING_RATE), 0.05, SAMPLING_RATE)
+        add_at(mix, play(TIMBRES[instrument], midi, seconds, velocity, rng), 0.05)
         labels = {"instrument": instrument, "pitch": midi, "pitch_class": TONICS[midi % 12]}
         _add_clip(directory / split, f"note-{index:04d}.flac", finish(mix, rng), labels)
 

@@ -4,6 +4,7 @@ Every number of a card goes through a `Ledger`, which records its file and field
 written.
 """
 
+import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from musicssl.publish.provenance import Ledger
 from musicssl.tables import Table
 
 NUMBERS_FILE = "card_numbers.json"
-# The configuration fields and recipe keys that a card shows, with the names that a reader sees.
+# What a card shows of config.json, the recipe and environment.json, with the names that a reader sees.
 MODEL_FIELDS = {
     "num_hidden_layers": "transformer layers", "hidden_size": "width", "num_attention_heads": "attention heads",
     "front_end_features": "front end", "sampling_rate": "sampling rate, Hz",
@@ -33,6 +34,10 @@ RECIPE_FIELDS = {
     "mask_span": "mask span, frames", "max_updates": "updates planned",
     "audio_seconds_per_update": "audio per update, s", "learning_rate": "peak learning rate", "schedule": "schedule",
     "weight_decay": "weight decay", "mixed_precision": "mixed precision", "seed": "seed",
+}  # fmt: skip
+ENVIRONMENT_FIELDS = {
+    "hardware": "hardware", "processes": "processes", "train_clips": "training clips", "torch": "torch",
+    "transformers": "transformers",
 }  # fmt: skip
 
 
@@ -59,11 +64,12 @@ def write_card(
     config = ledger.read("config.json")
     if config is None or config["model_type"] not in SUMMARIES:
         raise UserError(f"{directory} holds no config.json of a music2vec or musicHuBERT model")
-    text = render(ledger, config, model_id or directory.name, licence, data_description, _draw(directory, config))
-    if unsupported := ledger.unsupported(text):
-        raise UserError(
-            f"the card of {directory} shows numbers without a source: {', '.join(sorted(set(unsupported)))}"
-        )
+    pictures = {
+        "training_picture": draw_training(directory, config["model_type"]),
+        "layers_picture": draw_layers(directory),
+    }
+    text = render(ledger, config, model_id or directory.name, licence, data_description, pictures)
+    ledger.check(text, directory)
     write_json(directory / NUMBERS_FILE, ledger.entries)
     write_text(directory / "README.md", text)
     return directory / "README.md"
@@ -95,7 +101,8 @@ def render(
         model_table=_table([*_fields(ledger, "config.json", config, MODEL_FIELDS), *_parameters(ledger)]),
         training_table=_table([
             *_fields(ledger, of_model, own_recipe, RECIPE_FIELDS),
-            *_iterations(ledger, recipe.get("iterations") or []), *_progress(ledger, metrics), *_environment(ledger),
+            *_iterations(ledger, recipe.get("iterations") or []), *_progress(ledger, metrics),
+            *_fields(ledger, "environment.json", ledger.read("environment.json") or {}, ENVIRONMENT_FIELDS),
         ]) or "There is no recipe.yaml, so that the training settings are not known.",
         data_description=data_description,
         has_metrics=bool(metrics),
@@ -161,17 +168,10 @@ def _parameters(ledger: Ledger) -> list[tuple[str, str]]:
     if not path.is_file():
         return []
     with safe_open(path, framework="np") as tensors:
-        sizes = {name: _size(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
+        sizes = {name: math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
     prefix = ("data2vec_audio.", "hubert.")
     encoder = sum(size for name, size in sizes.items() if name.startswith(prefix)) or sum(sizes.values())
     return [("encoder parameters", ledger.quote(encoder, "model.safetensors: shapes of the encoder", ","))]
-
-
-def _size(shape: list[int]) -> int:
-    size = 1
-    for length in shape:
-        size *= length
-    return size
 
 
 def _progress(ledger: Ledger, metrics: list[dict]) -> list[tuple[str, str]]:
@@ -186,13 +186,6 @@ def _progress(ledger: Ledger, metrics: list[dict]) -> list[tuple[str, str]]:
         source = "metrics.jsonl: perf/audio_seconds_per_second, median of the rows"
         rows.append(("throughput, audio s per s", ledger.quote(statistics.median(speeds), source, ".3g")))
     return rows
-
-
-def _environment(ledger: Ledger) -> list[tuple[str, str]]:
-    """What the run recorded of its machine and data in `environment.json`."""
-    shown = {"hardware": "hardware", "processes": "processes", "train_clips": "training clips", "torch": "torch",
-             "transformers": "transformers"}  # fmt: skip
-    return _fields(ledger, "environment.json", ledger.read("environment.json") or {}, shown)
 
 
 def _curve_ends(ledger: Ledger, metrics: list[dict]) -> str:
@@ -266,11 +259,3 @@ def _table(rows: list[tuple[str, str]]) -> str:
 
 def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return Table(header, rows).markdown(aligned=False) if rows else ""
-
-
-def _draw(directory: Path, config: dict) -> dict[str, str | None]:
-    """Draw the pictures of the card; None for one that has nothing to show."""
-    return {
-        "training_picture": draw_training(directory, config["model_type"]),
-        "layers_picture": draw_layers(directory),
-    }

@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from musicssl.errors import UserError
+
 # A digit right after a letter belongs to a name (music2vec, layer6); any other is a number.
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:,\d{3})*(?:\.\d+)*(?:[eE][-+]?\d+)?")
 _READERS: dict[str, Callable[[str], Any]] = {
@@ -49,6 +51,11 @@ class Ledger:
     def unsupported(self, document: str) -> list[str]:
         """The numbers of a Markdown document that have no source."""
         return unsupported_numbers(document.replace("\\|", "|"), self.entries)
+
+    def check(self, card: str, of: object) -> None:
+        """Raise UserError when the card of a model or recipe shows a number without a source."""
+        if numbers := self.unsupported(card):
+            raise UserError(f"the card of {of} shows numbers without a source: {', '.join(sorted(set(numbers)))}")
 
 
 def unsupported_numbers(document: str, supported: Iterable[str]) -> list[str]:

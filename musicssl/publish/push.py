@@ -41,7 +41,7 @@ def check_repo_id(repo_id: str, flag: str = "--hub_model_id") -> None:
 
 
 def _print_to_stderr(line: str) -> None:
-    print(line, file=sys.stderr)
+    print(line, file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)
