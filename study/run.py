@@ -21,10 +21,11 @@ from musicssl.errors import UserError, run_as_command
 from musicssl.probing.encoders.features import ExtractionSettings
 from musicssl.probing.protocol import ProbeSettings
 from musicssl.tables import Table
+from study.archives import write_archives
 from study.front_end import measure_front_ends
 from study.index import write_index
 from study.jobs import Jobs
-from study.material import check_speech_and_excerpt, total_seconds, write_excerpt, write_sets, write_speech
+from study.material import check_speech_and_excerpt, total_seconds, write_excerpt, write_speech
 from study.plan import (
     ARMS,
     EXCERPT,
@@ -148,7 +149,8 @@ def make_tasks(parsed: argparse.Namespace) -> Tasks:
     """What to probe; without --data_root synthetic sets are written for the 13 tasks."""
     data_root = parsed.data_root
     if size := set_size(parsed):
-        data_root = write_sets(parsed.output_dir / "sets", size)
+        data_root = parsed.output_dir / "sets"
+        write_archives(data_root, size=size)
     labels = tuple(parsed.tasks or (QUICK if parsed.quick else DEFAULT))
     clips = parsed.probe_clips or (QUICK_PROBE_CLIPS if parsed.quick else PROBE_CLIPS)
     return Tasks(parsed.probe_data, labels, clips, data_root)

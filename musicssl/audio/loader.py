@@ -105,11 +105,10 @@ class CropLoader:
 
     def _raise_nothing_usable(self) -> None:
         names = ", ".join(source.name for source in self.sources)
-        where = "" if self.bad_files.path is None else f"; the list is {self.bad_files.path}"
         raise UserError(
             f"{names}: none of {self.num_clips} clips can be used: {self.bad_files.num_short} are too short for "
             f"--crop_seconds {self.settings.crop_seconds:g} and --min_seconds {self.settings.min_seconds:g}, "
-            f"{self.bad_files.num_damaged} are damaged{where}"
+            f"{self.bad_files.num_damaged} are damaged{self.bad_files.where}"
         )
 
     def state_dict(self) -> dict:

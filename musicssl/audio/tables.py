@@ -119,18 +119,21 @@ class ParquetTable(ClipTable):
         with ThreadPoolExecutor(_INDEX_THREADS) as pool:
             self._metadata = list(pool.map(_parquet_metadata, urls))
         self._audio_column = _audio_column(urls[0], self._metadata[0].schema.to_arrow_schema())
-        self._groups = [  # (file, row group in the file, first row of the group in the file)
-            (file, group, first_row)
-            for file, metadata in enumerate(self._metadata)
-            for group, first_row in _group_starts(metadata)
-        ]
-        rows = [self._metadata[file].row_group(group).num_rows for file, group, _ in self._groups]
-        self.block_of_clip = np.repeat(np.arange(len(rows)), rows)
-        self._first_clip = np.concatenate([[0], np.cumsum(rows)[:-1]]).astype(np.int64) if rows else np.zeros(0)
-        self.num_clips = int(sum(rows))
+        self._groups: list[tuple[int, int, int]] = []  # file, row group in the file, first row of the group in it
+        rows: list[int] = []
+        num_bytes = 0
+        for file, metadata in enumerate(self._metadata):
+            first_row = 0
+            for group in range(metadata.num_row_groups):
+                self._groups.append((file, group, first_row))
+                rows.append(metadata.row_group(group).num_rows)
+                num_bytes += metadata.row_group(group).total_byte_size
+                first_row += rows[-1]
+        self.num_clips = sum(rows)
         if not self.num_clips:
             raise UserError(f"{urls[0]}: the parquet files have no rows")
-        num_bytes = sum(self._metadata[file].row_group(group).total_byte_size for file, group, _ in self._groups)
+        self.block_of_clip = np.repeat(np.arange(len(rows)), rows)
+        self._first_clip = np.cumsum(rows) - rows
         self.buffer_limit = max(1, _BUFFER_BYTES * self.num_clips // max(1, num_bytes))
 
     def fetch(self, indices: np.ndarray) -> Iterator[Clip]:
@@ -147,10 +150,9 @@ class ParquetTable(ClipTable):
 
     def track_ids(self) -> list[str]:
         ids: list[str] = []
-        for block, (file, group, first_row) in enumerate(self._groups):
-            rows = range(first_row, first_row + self._metadata[file].row_group(group).num_rows)
-            names: list = [self._default_id(file, row) for row in rows]
+        for block, (file, _, first_row) in enumerate(self._groups):
             table = self._read_group(block, {"clip_id", "track_id"})
+            names = [self._default_id(file, first_row + row) for row in range(table.num_rows)]
             for column in ("clip_id", "track_id"):
                 if column in table.column_names:
                     known = table[column].to_pylist()
@@ -228,13 +230,6 @@ def _parquet_metadata(url: str) -> pq.FileMetaData:
             return pq.ParquetFile(stream).metadata
     except pa.ArrowInvalid as error:
         raise UserError(f"{url}: not a parquet file ({error})") from None
-
-
-def _group_starts(metadata: pq.FileMetaData) -> Iterator[tuple[int, int]]:
-    first_row = 0
-    for group in range(metadata.num_row_groups):
-        yield group, first_row
-        first_row += metadata.row_group(group).num_rows
 
 
 def _audio_column(url: str, schema: pa.Schema) -> str:
