@@ -20,10 +20,10 @@ import torch
 from hf_reference import Data2VecTraining, HubertTraining
 from in_process import InProcess
 from side_by_side import benchmark_parser, rows_table, side_by_side, write_json
-from transformers import Data2VecAudioConfig, HubertConfig
 
 from music2vec import Music2VecConfig, Music2VecForPreTraining
 from musichubert import MusicHubertConfig, MusicHubertForPreTraining
+from musicssl.families import stock_config
 from musicssl.pretraining.frames import frames_per_crop
 from musicssl.pretraining.masking import span_mask
 from musicssl.pretraining.model.cpu_kernels import keep_freed_memory, use_cpu_kernels
@@ -59,15 +59,8 @@ def our_model(config) -> torch.nn.Module:
 
 def hf_model(model: str, size: str) -> torch.nn.Module:
     """The plain implementation, with a backbone configured as ours."""
-    config = our_config(model, size)
-    if model == "music2vec":
-        return Data2VecTraining(Data2VecAudioConfig(**_shared(config, Data2VecAudioConfig)), TOP_K[size])
-    return HubertTraining(HubertConfig(**_shared(config, HubertConfig)), NUM_CLUSTERS)
-
-
-def _shared(config, stock_class) -> dict[str, object]:
-    known = stock_class().to_dict().keys() - {"model_type"}
-    return {key: value for key, value in config.to_dict().items() if key in known}
+    config = stock_config(our_config(model, size))
+    return Data2VecTraining(config, TOP_K[size]) if model == "music2vec" else HubertTraining(config, NUM_CLUSTERS)
 
 
 def inputs(config, seconds: float, clips: int, masks_per_clip: int = 1) -> dict[str, torch.Tensor]:

@@ -69,8 +69,7 @@ class Trial:
 
 def recipe_path(arm: str) -> Path:
     """The recipe of a trained arm or of its random control."""
-    name = arm.removeprefix(RANDOM_PREFIX)
-    return find_recipe(name, RECIPES)
+    return find_recipe(arm.removeprefix(RANDOM_PREFIX), RECIPES)
 
 
 def check_arms(arms: Sequence[str]) -> None:

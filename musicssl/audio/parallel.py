@@ -24,7 +24,13 @@ def map_clips(
     tasks = _Tasks(table, indices, function)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="This DataLoader will create")
-        loader = DataLoader(tasks, batch_size=None, num_workers=num_workers, worker_init_fn=use_one_thread)
+        loader = DataLoader(
+            tasks,
+            batch_size=None,
+            num_workers=num_workers,
+            worker_init_fn=use_one_thread,
+            collate_fn=list,  # the default would make tensors of the numbers in the results
+        )
         for results in loader:
             yield from results
 

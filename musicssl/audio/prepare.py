@@ -16,7 +16,7 @@ from tqdm import tqdm
 from musicssl.audio.bad_files import BadFiles
 from musicssl.audio.crops import TooShort
 from musicssl.audio.decode import AudioFile, BadAudio
-from musicssl.audio.integrity import SILENCE_PEAK, check_complete, check_samples, is_silent
+from musicssl.audio.integrity import check_complete, check_samples, is_silent
 from musicssl.audio.parallel import map_clips
 from musicssl.audio.shards import Progress, ShardWriter, clip_features
 from musicssl.audio.sources import Source
@@ -44,7 +44,6 @@ class ClipSettings:
     channel_mode: str = "mean"
     clip_seconds: float = 30.0
     min_seconds: float = 2.0
-    silence_peak: float = SILENCE_PEAK
 
 
 def prepare_track(clip: Clip, settings: ClipSettings) -> list[dict] | BadAudio:
@@ -63,7 +62,7 @@ def prepare_track(clip: Clip, settings: ClipSettings) -> list[dict] | BadAudio:
                 waveform = file.read(start, min(length, total - start), settings.sampling_rate, settings.channel_mode)
                 check_samples(clip.name, waveform)
                 is_long_enough = len(waveform) >= settings.min_seconds * settings.sampling_rate
-                if is_long_enough and not is_silent(waveform, settings.silence_peak):
+                if is_long_enough and not is_silent(waveform):
                     rows.append(_row(clip, start, waveform, settings))
                 start += length
     except BadAudio as error:

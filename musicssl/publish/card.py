@@ -6,7 +6,7 @@ written.
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCardData
@@ -122,21 +122,25 @@ def render(
 
 def _metadata(ledger: Ledger, title: str, family: str, licence: str | None, results: dict) -> ModelCardData:
     evaluations = []
-    for task, result in results["tasks"].items():
-        for metric, score in result["metrics"].items():
-            if score["mean"] is None:
-                continue
-            source = f"results.json: tasks/{task}/metrics/{metric}/mean"
-            ledger.quote(score["mean"], source)
-            name = ledger.cite(result.get("title", task), f"results.json: tasks/{task}/title")
-            evaluations.append(EvalResult(
-                task_type="audio-classification", dataset_type=task, dataset_name=name,
-                metric_type=metric, metric_name=metric, metric_value=score["mean"],
-            ))  # fmt: skip
+    for task, result, metric, score in _measured(results):
+        ledger.quote(score["mean"], f"results.json: tasks/{task}/metrics/{metric}/mean")
+        name = ledger.cite(result.get("title", task), f"results.json: tasks/{task}/title")
+        evaluations.append(EvalResult(
+            task_type="audio-classification", dataset_type=task, dataset_name=name,
+            metric_type=metric, metric_name=metric, metric_value=score["mean"],
+        ))  # fmt: skip
     return ModelCardData(
         model_name=title, library_name="transformers", license=licence, eval_results=evaluations or None,
         pipeline_tag="feature-extraction", tags=["music", "audio", "self-supervised", family],
     )  # fmt: skip
+
+
+def _measured(results: dict) -> Iterator[tuple[str, dict, str, dict]]:
+    """Task, its result, metric and score, wherever there is a score."""
+    for task, result in results["tasks"].items():
+        for metric, score in result["metrics"].items():
+            if score["mean"] is not None:
+                yield task, result, metric, score
 
 
 def _fields(ledger: Ledger, name: str, values: dict, shown: dict[str, str]) -> list[tuple[str, str]]:
@@ -220,23 +224,17 @@ def _codebooks(ledger: Ledger) -> str:
 
 def _scores(ledger: Ledger, results: dict) -> str:
     rows = []
-    for task, result in results["tasks"].items():
+    for task, result, metric, score in _measured(results):
         where = f"results.json: tasks/{task}"
-        for metric, score in result["metrics"].items():
-            if score["mean"] is None:
-                continue
-            source = f"{where}/metrics/{metric}"
-            interval = "–"
-            if score.get("ci95"):
-                low, high = (ledger.quote(100 * end, f"{source}/ci95", ".1f") for end in score["ci95"])
-                interval = f"{low} to {high}"
-            rows.append((
-                ledger.cite(result.get("title", task), f"{where}/title"), metric,
-                ledger.quote(100 * score["mean"], f"{source}/mean", ".1f"), interval,
-                ledger.quote(result["layer"], f"{where}/layer"),
-                ledger.quote(result["split_sizes"]["test"], f"{where}/split_sizes/test"),
-                ledger.cite(result.get("comparable_to") or "–", f"{where}/comparable_to"),
-            ))  # fmt: skip
+        source = f"{where}/metrics/{metric}"
+        interval = [ledger.quote(100 * end, f"{source}/ci95", ".1f") for end in score.get("ci95") or ()]
+        rows.append((
+            ledger.cite(result.get("title", task), f"{where}/title"), metric,
+            ledger.quote(100 * score["mean"], f"{source}/mean", ".1f"), " to ".join(interval) or "–",
+            ledger.quote(result["layer"], f"{where}/layer"),
+            ledger.quote(result["split_sizes"]["test"], f"{where}/split_sizes/test"),
+            ledger.cite(result.get("comparable_to") or "–", f"{where}/comparable_to"),
+        ))  # fmt: skip
     return _markdown(("task", "metric", "score", "interval", "layer", "test clips", "comparable to"), rows)
 
 
