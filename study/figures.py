@@ -45,9 +45,7 @@ def draw_bars(
     """One horizontal bar for each value, from the top, with its interval as a line.
 
     Args:
-        label: name of the axis.
-        kinds: order of the kinds in the legend; default: as they come.
-        columns: of the legend.
+        kinds: order of the kinds in the legend, which has `columns`; default: as they come.
         sign: "+" to print the values with their sign, else "".
     """
     pyplot = load_pyplot()

@@ -114,8 +114,6 @@ def share_of_budget(
     Args:
         material_minutes: approximate time to make the audio before the first trial.
         probe_minutes: approximate time to probe one model, with `jobs` at once.
-        jobs: number of trials at once.
-        curves: intermediate checkpoints are probed too.
 
     Raises:
         UserError: the budget leaves no time to train.

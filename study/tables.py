@@ -29,12 +29,11 @@ def setup_table(study: Study) -> str:
         ["pre-training seeds of an arm", _range(seeds)],
         ["updates of a run", _range(updates)],
         ["hours of training audio", _range(hours)],
-        *(
-            [f"test clips, {group}", ", ".join(f"{task} {first[task]['split_sizes']['test']}" for task in tasks)]
-            for group, tasks in study.groups.items()
-        ),
-        ["arms not run", ", ".join(study.missing) or "none"],
     ]
+    for group, tasks in study.groups.items():
+        clips = [f"{task} {first[task]['split_sizes']['test']}" for task in tasks]
+        rows.append([f"test clips, {group}", ", ".join(clips)])
+    rows.append(["arms not run", ", ".join(study.missing) or "none"])
     return Table(["", ""], rows).markdown()
 
 

@@ -39,9 +39,7 @@ class Ledger:
 
     def quote(self, value: object, source: str, form: str = "") -> str:
         """The text of a value read from `source`, as `format(value, form)` writes it."""
-        text = format(value, form) if form else str(value)
-        self.entries.setdefault(text, source)
-        return text
+        return self.cite(format(value, form) if form else str(value), source)
 
     def cite(self, text: str, source: str) -> str:
         """A text that is quoted with the numbers in it."""

@@ -14,7 +14,6 @@ from musicssl.tables import Table
 
 SOURCES_FILE = "sources.yaml"
 OF_AN_ITERATION = ("label_features", "num_clusters", "max_updates")  # each entry of `iterations` has its own
-NOT_TRAINED = "Not trained here: this card describes a recipe. This project has no weights and no scores for it."
 
 
 def write_recipe_cards(recipes: Path, directory: Path) -> list[Path]:
@@ -55,7 +54,6 @@ def recipe_card(name: str, recipes: Path, directory: Path, sources: dict) -> tup
         ).to_yaml(),
         name=name,
         summary=SUMMARIES[recipe["model"]],
-        trained=NOT_TRAINED,
         configuration=_configuration(ledger, recipe),
         published_as=ledger.cite(entry["published_as"], SOURCES_FILE),
         names_source=ledger.cite(sources["sources"]["marble_v1"], SOURCES_FILE),
