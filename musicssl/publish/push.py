@@ -113,7 +113,8 @@ def _push_once(directory: Path, repo_id: str, private: bool, tag: str | None) ->
     api = HfApi(library_name="musicssl")
     api.create_repo(repo_id, private=private, exist_ok=True)
     message = f"Publish the model, {tag}" if tag else "Publish the model"
-    commit = api.upload_folder(repo_id=repo_id, folder_path=directory, commit_message=message, ignore_patterns=IGNORED)
+    ignored = list(IGNORED)  # a copy: `upload_folder` appends its own
+    commit = api.upload_folder(repo_id=repo_id, folder_path=directory, commit_message=message, ignore_patterns=ignored)
     if tag:
         api.create_tag(repo_id, tag=tag, revision=commit.oid, exist_ok=True)
     return commit.oid
