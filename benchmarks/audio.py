@@ -4,8 +4,7 @@
 
 Files are 4 minutes of stereo at 44.1 kHz (opus: 48 kHz), crops are 5 s. Every candidate mixes down to mono and
 resamples to 16 kHz. `streamed` adds the checks of the training stream (container, silence, NaN); `decoding` omits the
-resampling. `parquet row` reads rows of 30 s of flac, as `musicssl prepare` writes them,
-row group included.
+resampling. `parquet row` reads rows of 30 s of flac, as `musicssl prepare` writes them, row group included.
 """
 
 import io

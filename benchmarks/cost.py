@@ -13,12 +13,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from side_by_side import benchmark_parser, rows_table, side_by_side, write_json
-from training_step import MASK
+from training_step import MASK, inputs, our_config, our_model
 
-from music2vec import Music2VecConfig, Music2VecForPreTraining
-from musichubert import MusicHubertConfig, MusicHubertForPreTraining
 from musicssl.pretraining.frames import frames_per_crop
-from musicssl.pretraining.masking import span_mask
 from musicssl.pretraining.model.cpu_kernels import keep_freed_memory, use_cpu_kernels
 from musicssl.pretraining.planning.cost import crop_cost
 
@@ -28,25 +25,17 @@ NUM_CLUSTERS = (100, 500, 2000, 8000)
 
 def build_network(model: str, num_clusters: int = 500, **settings: int) -> torch.nn.Module:
     if model == "music2vec":
-        top = min(8, settings.get("num_hidden_layers", 12))
-        network = Music2VecForPreTraining(Music2VecConfig(average_top_k_layers=top, layerdrop=0.0, **settings))
+        own = {"average_top_k_layers": min(8, settings.get("num_hidden_layers", 12))}
     else:
-        network = MusicHubertForPreTraining(MusicHubertConfig(num_clusters=num_clusters, layerdrop=0.0, **settings))
+        own = {"num_clusters": num_clusters}
+    network = our_model(our_config(model, "base", **own, **settings))
     use_cpu_kernels(network)
     return network.train()
 
 
-def build_pass(network: torch.nn.Module, model: str, seconds: float, clips: int) -> Callable[[], None]:
+def build_pass(network: torch.nn.Module, seconds: float, clips: int) -> Callable[[], None]:
     """Forward and backward pass over `clips` crops."""
-    samples = round(seconds * 16000)
-    frames = frames_per_crop(network.config, samples)[-1]
-    generator = torch.Generator().manual_seed(0)
-    batch = {
-        "input_values": torch.randn(clips, samples, generator=generator),
-        "mask_time_indices": span_mask(clips, frames, *MASK[model], generator),
-    }
-    if model == "musichubert":
-        batch["labels"] = torch.randint(0, network.config.num_clusters, (clips, frames), generator=generator)
+    batch = inputs(network.config, seconds, clips)
 
     def run() -> None:
         network(**batch).loss.backward()
@@ -67,7 +56,7 @@ def measure(
 ) -> tuple[list[dict[str, object]], float, float]:
     """One row per size, and the fitted line (fixed seconds, seconds per operation)."""
     network = build_network(model, **settings)
-    passes = {f"{clips} x {seconds:g} s": build_pass(network, model, seconds, clips) for seconds, clips in sizes}
+    passes = {f"{clips} x {seconds:g} s": build_pass(network, seconds, clips) for seconds, clips in sizes}
     timings = side_by_side(passes, next(iter(passes)), repeats)
     operations = np.array([clips * crop_cost(network.config, round(s * 16000)).training_flops for s, clips in sizes])
     measured = np.array([timing.median_seconds for timing in timings])
@@ -86,7 +75,7 @@ def measure_clusters(num_clusters: tuple[int, ...], repeats: int, **settings: in
     passes, gflop = {}, []
     for count in num_clusters:
         network = build_network("musichubert", count, **settings)
-        passes[f"K {count}"] = build_pass(network, "musichubert", 2.5, 1)
+        passes[f"K {count}"] = build_pass(network, 2.5, 1)
         config, frames = network.config, frames_per_crop(network.config, 40000)[-1]
         head = 6 * 0.5 * frames * config.projection_dim * (config.hidden_size + count)
         gflop.append((crop_cost(config, 40000).training_flops + head) / 1e9)

@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import Data2VecAudioConfig, Data2VecAudioModel, HubertConfig, HubertModel
 
+PROJECTION, RESERVED = 256, 4  # width of the projection; classes that no label uses
+
 
 class Data2VecTraining(nn.Module):
     """data2vec with its teacher: input_values (B, N) and mask (B, T) to the mean loss of masked frames."""
@@ -53,12 +55,11 @@ class Data2VecTraining(nn.Module):
 class HubertTraining(nn.Module):
     """HuBERT with its head: input_values (B, N), mask (B, T) and labels (B, T) to the mean loss of masked frames."""
 
-    def __init__(self, config: HubertConfig, num_classes: int, projection_dim: int = 256, reserved: int = 4):
+    def __init__(self, config: HubertConfig, num_classes: int):
         super().__init__()
         self.hubert = HubertModel(config)
-        self.final_proj = nn.Linear(config.hidden_size, projection_dim)
-        self.label_embeddings = nn.Parameter(torch.rand(num_classes + reserved, projection_dim))
-        self.reserved = reserved
+        self.final_proj = nn.Linear(config.hidden_size, PROJECTION)
+        self.label_embeddings = nn.Parameter(torch.rand(num_classes + RESERVED, PROJECTION))
 
     def forward(
         self, input_values: torch.Tensor, mask_time_indices: torch.Tensor, labels: torch.Tensor
@@ -69,9 +70,8 @@ class HubertTraining(nn.Module):
         hidden_states = self.hubert.feature_projection(features)
         hidden_states[mask_time_indices] = self.hubert.masked_spec_embed.to(hidden_states.dtype)
         hidden_states = self.hubert.encoder(hidden_states).last_hidden_state
-        logits = self.gathered_logits(
-            self.final_proj(hidden_states[mask_time_indices]), labels[mask_time_indices] + self.reserved
-        )
+        projected = self.final_proj(hidden_states[mask_time_indices])
+        logits = self.gathered_logits(projected, labels[mask_time_indices] + RESERVED)
         zeros = torch.zeros(len(logits), dtype=torch.long, device=logits.device)
         return F.cross_entropy(logits, zeros) + 10.0 * penalty
 

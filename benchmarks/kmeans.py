@@ -13,6 +13,7 @@ import os
 import resource
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import faiss
@@ -42,10 +43,6 @@ def reference_kmeans(frames: np.ndarray, num_clusters: int) -> np.ndarray:
         reassignment_ratio=0.0, compute_labels=False, random_state=0,
     ).fit(frames)  # fmt: skip
     return fitted.cluster_centers_.astype(np.float32)
-
-
-def our_kmeans(frames: np.ndarray, num_clusters: int) -> np.ndarray:
-    return fit_codebook(frames, num_clusters).centroids
 
 
 def objective(frames: np.ndarray, centroids: np.ndarray) -> float:
@@ -99,15 +96,14 @@ def music_frames(music: Path, dimension: int, count: int, cache: Path) -> np.nda
 
 def compare(frames: np.ndarray, num_clusters: int) -> dict:
     reference_seconds, reference = timed(reference_kmeans, frames, num_clusters)
-    our_seconds, ours = timed(our_kmeans, frames, num_clusters)
-    reference_objective, our_objective = objective(frames, reference), objective(frames, ours)
+    our_seconds, ours = timed(fit_codebook, frames, num_clusters)
     return {
         "frames": f"{len(frames)} x {frames.shape[1]}",
         "clusters": num_clusters,
         "sklearn_seconds": reference_seconds,
         "our_seconds": our_seconds,
         "times_faster": reference_seconds / our_seconds,
-        "objective_ratio": our_objective / reference_objective,
+        "objective_ratio": objective(frames, ours.centroids) / objective(frames, reference),
     }
 
 
@@ -125,8 +121,8 @@ def assignment(frames: np.ndarray, num_clusters: int) -> dict:
     return {"frames": f"{len(frames)} x {frames.shape[1]}", "clusters": num_clusters, **rates}
 
 
-def memory_of_a_fit(budget_mb: int, num_frames: int, queue) -> None:
-    """Fit a sample of `num_frames` x 768 streamed frames; put the growth of the peak memory in MiB into `queue`."""
+def memory_of_a_fit(budget_mb: int, num_frames: int) -> tuple[float, int, float]:
+    """MiB of `num_frames` x 768 streamed frames, how many of them were kept, and MiB by which the peak memory grew."""
     generator = np.random.default_rng(0)
     block = generator.standard_normal((10_000, 768), dtype=np.float32)
     fit_codebook(block[:2000], 10)  # loads libraries and starts threads
@@ -135,7 +131,7 @@ def memory_of_a_fit(budget_mb: int, num_frames: int, queue) -> None:
     for number in range(num_frames // len(block)):
         sample.add(block + generator.standard_normal(768, dtype=np.float32), frame_keys(0, str(number), len(block)))
     fit_codebook(sample.in_order()[0], 100)
-    queue.put((sample.seen * 768 * 4 / 2**20, sample.filled, peak_mb() - before))
+    return sample.seen * 768 * 4 / 2**20, sample.filled, peak_mb() - before
 
 
 def peak_mb() -> float:
@@ -148,12 +144,8 @@ def peak_mb() -> float:
 
 
 def memory(budget_mb: int, num_frames: int) -> dict:
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    child = context.Process(target=memory_of_a_fit, args=(budget_mb, num_frames, queue))
-    child.start()
-    seen_mb, kept, grown_mb = queue.get()
-    child.join()
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        seen_mb, kept, grown_mb = pool.submit(memory_of_a_fit, budget_mb, num_frames).result()
     return {"budget_mb": budget_mb, "frames_seen_mb": seen_mb, "frames_kept": kept, "peak_growth_mb": grown_mb}
 
 

@@ -12,7 +12,7 @@ from dataclasses import asdict
 
 from in_process import InProcess
 from side_by_side import benchmark_parser, report, side_by_side
-from training_step import MASK, SIZES, build_step, inputs
+from training_step import MASK, SIZES, build_step, inputs, our_config
 
 SECONDS = 5.0
 # Option -> (model, settings of its configuration, masks of each crop)
@@ -34,7 +34,7 @@ def build_option(option: str, size: str, clips: int) -> Callable[[], object]:
 def masked_frames(option: str, size: str, clips: int) -> int:
     """Number of predictions in a step."""
     model, _, masks_per_clip = OPTIONS[option]
-    return int(inputs(model, size, SECONDS, clips, masks_per_clip)["mask_time_indices"].sum())
+    return int(inputs(our_config(model, size), SECONDS, clips, masks_per_clip)["mask_time_indices"].sum())
 
 
 def compare(model: str, size: str, clips: int, threads: int, repeats: int) -> list[dict[str, object]]:

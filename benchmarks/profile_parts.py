@@ -58,22 +58,16 @@ def main() -> None:
     if arguments.quick:
         arguments.size, arguments.clips, seconds = "tiny", 1, 1.0
     peak = measure_peak_flops(torch.device("cpu"), DTYPES[arguments.precision])
-    parts = {
-        candidate: seconds_by_part(
-            build_step(candidate, arguments.model, arguments.size, arguments.precision, seconds, arguments.clips)
-        )
-        for candidate in CANDIDATES
-    }
-    flops = (
-        arguments.clips * crop_cost(our_config(arguments.model, arguments.size), round(seconds * 16000)).training_flops
-    )
+    what = (arguments.model, arguments.size, arguments.precision, seconds, arguments.clips)
+    parts = {candidate: seconds_by_part(build_step(candidate, *what)) for candidate in CANDIDATES}
+    crop = crop_cost(our_config(arguments.model, arguments.size), round(seconds * 16000))
     rows = []
     for part in [*PARTS, REST]:
         times = {candidate: parts[candidate][part] for candidate in CANDIDATES}
         rows.append({"part": part, **times, "share_of_ours": times["ours"] / parts["ours"].total()})
     totals = {candidate: parts[candidate].total() for candidate in CANDIDATES}
     rows.append({"part": "all", **totals, "share_of_ours": 1.0})
-    least = flops / peak
+    least = arguments.clips * crop.training_flops / peak
     rows.append({
         "part": "inevitable", **dict.fromkeys(CANDIDATES, least), "share_of_ours": least / totals["ours"]
     })  # fmt: skip

@@ -1,6 +1,6 @@
 """Two processes of one thread beside one process of two threads, on the same audio per update.
 
-    python benchmarks/scaling.py [--model NAME] [--size base] [--clips 4] [--repeats 3] [--quick] [--output FILE]
+    python benchmarks/scaling.py [--models NAME ...] [--size base] [--clips 4] [--repeats 3] [--quick] [--output FILE]
 
 The processes share an update through DistributedDataParallel over gloo, as with `accelerate launch --num_processes 2`;
 each takes half the clips. `efficiency` is the throughput relative to one process with all threads.
@@ -28,19 +28,6 @@ def build_rank(rank: int, processes: int, meeting: str, *what: object) -> Callab
     return build_step(*what, wrap=data_parallel)
 
 
-class Together:
-    """Several processes that run their steps at the same time."""
-
-    def __init__(self, ranks: list[InProcess]):
-        self.ranks = ranks
-
-    def __call__(self) -> None:
-        for rank in self.ranks:
-            rank.start()
-        for rank in self.ranks:
-            rank.wait()
-
-
 def compare(
     model: str, size: str, precision: str, seconds: float, clips: int, processes: int, repeats: int
 ) -> list[dict[str, object]]:
@@ -53,8 +40,15 @@ def compare(
             InProcess(build_rank, rank, processes, meeting, *what, clips // processes, threads=1)
             for rank in range(processes)
         ]
+
+        def together() -> None:
+            for rank in ranks:
+                rank.start()
+            for rank in ranks:
+                rank.wait()
+
         names = f"1 process x {processes} threads", f"{processes} processes x 1 thread"
-        timings = side_by_side({names[0]: alone, names[1]: Together(ranks)}, names[0], repeats)
+        timings = side_by_side({names[0]: alone, names[1]: together}, names[0], repeats)
         for process in (alone, *ranks):
             process.close()
     return [

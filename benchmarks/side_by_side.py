@@ -30,21 +30,19 @@ class Timing:
     """How many times as fast as the reference: the median of the pairwise ratios."""
 
 
-def side_by_side(
-    candidates: dict[str, Callable[[], object]], reference: str, repeats: int = 5, warmup: int = 1
-) -> list[Timing]:
-    """Time each candidate `repeats` times, in turn, after `warmup` rounds that do not count.
+def side_by_side(candidates: dict[str, Callable[[], object]], reference: str, repeats: int) -> list[Timing]:
+    """Time each candidate `repeats` times, in turn, after a round that does not count.
 
     Args:
         candidates: name -> a call without arguments.
         reference: name of the candidate that all ratios refer to; its own ratio is 1.
     """
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
-    for round_number in range(warmup + repeats):
+    for round_number in range(1 + repeats):
         for name, call in candidates.items():
             start = time.perf_counter()
             call()
-            if round_number >= warmup:
+            if round_number:
                 seconds[name].append(time.perf_counter() - start)
     return [
         Timing(
@@ -71,9 +69,8 @@ def machine() -> dict[str, str | int]:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A Markdown table; floats have three significant digits."""
-    return Table(
-        header, [[f"{cell:.3g}" if isinstance(cell, float) else cell for cell in row] for row in rows]
-    ).markdown()
+    cells = [[f"{cell:.3g}" if isinstance(cell, float) else cell for cell in row] for row in rows]
+    return Table(header, cells).markdown()
 
 
 def rows_table(rows: Sequence[Mapping[str, object]], columns: Mapping[str, str] | Sequence[str] = ()) -> str:

@@ -20,10 +20,10 @@ import torch
 from hf_reference import Data2VecTraining, HubertTraining
 from in_process import InProcess
 from side_by_side import benchmark_parser, rows_table, side_by_side, write_json
-from transformers import Data2VecAudioConfig, HubertConfig
 
 from music2vec import Music2VecConfig, Music2VecForPreTraining
 from musichubert import MusicHubertConfig, MusicHubertForPreTraining
+from musicssl.families import stock_config
 from musicssl.pretraining.frames import frames_per_crop
 from musicssl.pretraining.masking import span_mask
 from musicssl.pretraining.model.cpu_kernels import keep_freed_memory, use_cpu_kernels
@@ -47,34 +47,33 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 def our_config(model: str, size: str, **options: object):
     # No layer drop: a random number of layers would make times differ.
+    settings = {**SIZES[size], "layerdrop": 0.0}
     if model == "music2vec":
-        return Music2VecConfig(**SIZES[size], average_top_k_layers=TOP_K[size], layerdrop=0.0, **options)
-    return MusicHubertConfig(**SIZES[size], num_clusters=NUM_CLUSTERS, layerdrop=0.0, **options)
+        return Music2VecConfig(**settings | {"average_top_k_layers": TOP_K[size]} | options)
+    return MusicHubertConfig(**settings | {"num_clusters": NUM_CLUSTERS} | options)
+
+
+def our_model(config) -> torch.nn.Module:
+    return (Music2VecForPreTraining if config.model_type == "music2vec" else MusicHubertForPreTraining)(config)
 
 
 def hf_model(model: str, size: str) -> torch.nn.Module:
     """The plain implementation, with a backbone configured as ours."""
-    config = our_config(model, size)
-    if model == "music2vec":
-        return Data2VecTraining(Data2VecAudioConfig(**_shared(config, Data2VecAudioConfig)), TOP_K[size])
-    return HubertTraining(HubertConfig(**_shared(config, HubertConfig)), NUM_CLUSTERS)
+    config = stock_config(our_config(model, size))
+    return Data2VecTraining(config, TOP_K[size]) if model == "music2vec" else HubertTraining(config, NUM_CLUSTERS)
 
 
-def _shared(config, stock_class) -> dict[str, object]:
-    known = stock_class().to_dict().keys() - {"model_type"}
-    return {key: value for key, value in config.to_dict().items() if key in known}
-
-
-def inputs(model: str, size: str, seconds: float, clips: int, masks_per_clip: int = 1) -> dict[str, torch.Tensor]:
-    config, generator = our_config(model, size), torch.Generator().manual_seed(0)
+def inputs(config, seconds: float, clips: int, masks_per_clip: int = 1) -> dict[str, torch.Tensor]:
+    """A batch for the model of this configuration, ours or the plain one."""
+    generator = torch.Generator().manual_seed(0)
     samples = round(seconds * config.sampling_rate)
     frames = frames_per_crop(config, samples)[-1]
     batch = {
         "input_values": torch.randn(clips, samples, generator=generator),
-        "mask_time_indices": span_mask(clips * masks_per_clip, frames, *MASK[model], generator),
+        "mask_time_indices": span_mask(clips * masks_per_clip, frames, *MASK[config.model_type], generator),
     }
-    if model == "musichubert":
-        batch["labels"] = torch.randint(0, NUM_CLUSTERS, (clips, frames), generator=generator)
+    if config.model_type == "musichubert":
+        batch["labels"] = torch.randint(0, config.num_clusters, (clips, frames), generator=generator)
     return batch
 
 
@@ -98,8 +97,7 @@ def build_step(
         )  # fmt: skip
         update_teacher = network.update_teacher if model == "music2vec" else None
     else:
-        network_class = Music2VecForPreTraining if model == "music2vec" else MusicHubertForPreTraining
-        network = network_class(our_config(model, size, **options))
+        network = our_model(our_config(model, size, **options))
         optimizer = make_optimizer(network, learning_rate=1e-5)
         update_teacher = (lambda: network.update_teacher(1000)) if model == "music2vec" else None
         if candidate == "compiled":
@@ -109,7 +107,8 @@ def build_step(
             use_cpu_kernels(network)
     network.to(DEVICE).train()
     called = wrap(network)
-    batch = {name: tensor.to(DEVICE) for name, tensor in inputs(model, size, seconds, clips, masks_per_clip).items()}
+    batch = inputs(our_config(model, size), seconds, clips, masks_per_clip)
+    batch = {name: tensor.to(DEVICE) for name, tensor in batch.items()}
 
     def step() -> None:
         if update_teacher:
@@ -135,10 +134,8 @@ def compare(
     peaks = {precision: measure_peak_flops(torch.device(DEVICE), dtype) for precision, dtype in DTYPES.items()}
     names = [(candidate, precision) for precision in DTYPES for candidate in candidates]
     processes = {
-        f"{candidate} {precision}": InProcess(
-            build_step, candidate, model, size, precision, seconds, clips, threads=threads
-        )
-        for candidate, precision in names
+        " ".join(name): InProcess(build_step, name[0], model, size, name[1], seconds, clips, threads=threads)
+        for name in names
     }
     timings = {timing.name: timing for timing in side_by_side(processes, "hf fp32", repeats)}
     cores = {name: statistics.median(process.cpu_seconds[1:]) for name, process in processes.items()}

@@ -3,6 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from safetensors import SafetensorError, safe_open
 from transformers import (
@@ -33,7 +34,7 @@ class Family:
         do_normalize: whether the encoder takes waveforms of zero mean and unit variance.
     """
 
-    package: object
+    package: ModuleType
     prefix: str
     stock_config: type[PreTrainedConfig]
     stock_model: type[PreTrainedModel]
@@ -45,7 +46,7 @@ class Family:
 
         Each imports only transformers, torch, numpy and its neighbours.
         """
-        folder = Path(self.package.__file__).parent
+        folder = Path(self.package.__path__[0])
         return sorted(path for path in folder.glob("*.py") if path.name != "__init__.py")
 
     @property

@@ -24,7 +24,6 @@ def whole_file(path: Path, *, shared: bool = False) -> Iterator[Path]:
     The parent folder is created. After an error `path` is as it was before, and nothing else is left.
 
     Args:
-        path: the file or folder to write.
         shared: whether other processes may write `path` at the same time; each then writes under a name of its own.
     """
     partial = partial_path(path.with_name(f"{path.name}.{os.getpid()}") if shared else path)

@@ -34,9 +34,13 @@ def save_for_hub(
     state = model.state_dict()
     if dtype is not None:
         kept = tuple(model._keep_in_fp32_modules_strict or ())
-        state = {name: _cast(tensor, dtype, name.startswith(kept)) for name, tensor in state.items()}
+        state = {
+            name: tensor.to(dtype) if tensor.is_floating_point() and not name.startswith(kept) else tensor
+            for name, tensor in state.items()
+        }
     model.save_pretrained(directory, state_dict=dict(state))
-    _edit_json(directory / "config.json", auto_map=family.auto_map, **({"dtype": _name(dtype)} if dtype else {}))
+    stored_dtype = {"dtype": str(dtype).removeprefix("torch.")} if dtype else {}
+    _edit_json(directory / "config.json", auto_map=family.auto_map, **stored_dtype)
     extractor = feature_extractor or feature_extractor_for(model.config)
     extractor.save_pretrained(directory)
     extractor_class = type(extractor)
@@ -51,9 +55,8 @@ def save_for_hub(
 
 
 def save_stock(
-    model: PreTrainedModel, state: dict[str, torch.Tensor], directory: Path,
-    feature_extractor: Wav2Vec2FeatureExtractor | None = None,
-) -> None:  # fmt: skip
+    model: PreTrainedModel, state: dict[str, torch.Tensor], directory: Path, extractor: Wav2Vec2FeatureExtractor
+) -> None:
     """Write the encoder, with the tensors of `state`, as the transformers class that it inherits from.
 
     Raises:
@@ -68,19 +71,10 @@ def save_stock(
         stock = family.stock_model(config)
     stock.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}, assign=True)
     stock.save_pretrained(directory)
-    extractor = feature_extractor or feature_extractor_for(model.config)
     Wav2Vec2FeatureExtractor(
         sampling_rate=extractor.sampling_rate, do_normalize=extractor.do_normalize,
         return_attention_mask=extractor.return_attention_mask,
     ).save_pretrained(directory)  # fmt: skip
-
-
-def _cast(tensor: torch.Tensor, dtype: torch.dtype, keep: bool) -> torch.Tensor:
-    return tensor.to(dtype) if tensor.is_floating_point() and not keep else tensor
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
 
 
 def _edit_json(path: Path, **changes: object) -> None:

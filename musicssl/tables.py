@@ -1,7 +1,7 @@
 """Tables: a header and rows, printed as text, Markdown or HTML."""
 
 import html
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 
@@ -19,10 +19,7 @@ class Table:
 
     def text(self) -> str:
         """Columns aligned for a terminal, two spaces apart."""
-        lines, widths = self._lines_and_widths()
-        return "\n".join(
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-        )
+        return "\n".join("  ".join(line).rstrip() for line in self._lines(str, aligned=True))
 
     def markdown(self, aligned: bool = True) -> str:
         """A Markdown table; a bar in a cell is escaped.
@@ -30,24 +27,19 @@ class Table:
         Args:
             aligned: whether the columns are aligned for a terminal too.
         """
-        lines, widths = self._lines_and_widths(lambda cell: cell.replace("|", "\\|"))
-        if not aligned:
-            printed = ["| " + " | ".join(line) + " |" for line in lines]
-            return "\n".join([printed[0], "|" + "---|" * len(widths), *printed[1:]])
-        printed = [
-            "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |"
-            for line in lines
-        ]
-        printed.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-        return "\n".join(printed)
+        lines = self._lines(lambda cell: cell.replace("|", "\\|"), aligned)
+        printed = ["| " + " | ".join(line) + " |" for line in lines]
+        rule = "|".join("-" * (len(cell) + 2) if aligned else "---" for cell in lines[0])
+        return "\n".join([printed[0], f"|{rule}|", *printed[1:]])
 
     def html(self) -> str:
         """A `<table>`; every cell is escaped."""
-        lines, _ = self._lines_and_widths(html.escape)
+        lines = self._lines(html.escape, aligned=False)
         head = "".join(f"<th>{cell}</th>" for cell in lines[0])
         body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in line) + "</tr>" for line in lines[1:])
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
-    def _lines_and_widths(self, escape=str) -> tuple[list[list[str]], list[int]]:
+    def _lines(self, escape: Callable[[str], str], aligned: bool) -> list[list[str]]:
         lines = [[escape(str(cell)) for cell in line] for line in (self.header, *self.rows)]
-        return lines, [max(map(len, column)) for column in zip(*lines, strict=True)]
+        widths = [max(map(len, column)) if aligned else 0 for column in zip(*lines, strict=True)]
+        return [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
-from musicssl.plotting import load_pyplot
+from musicssl.plotting import load_pyplot, save_figure
 from musicssl.pretraining.files.metrics import read_metrics
 from musicssl.probing.encoders.acoustic import ACOUSTIC_FEATURES
 from musicssl.probing.encoders.huggingface import RANDOM_PREFIX
 from musicssl.probing.heads.heads import MIXED
-from study.claims import Answer, control_of
-from study.front_end import FAMILIES, FrontEnd
+from study.claims import answers, control_of
+from study.front_end import FAMILIES, chosen_tasks, front_ends
 from study.measurements import Study, difference, interval
 from study.plan import BASES, MEL, SMALL, TRAINED
+from study.tables import ablations
 
 LAYER_TASKS = ("notes_pitch_class", "piano_key", "giantsteps_key", "gtzan_genre", "artist_artist", "vocalset_singer")
 SMOOTHED_ROWS = 5
@@ -44,9 +45,7 @@ def draw_bars(
     """One horizontal bar for each value, from the top, with its interval as a line.
 
     Args:
-        label: name of the axis.
-        kinds: order of the kinds in the legend; default: as they come.
-        columns: of the legend.
+        kinds: order of the kinds in the legend, which has `columns`; default: as they come.
         sign: "+" to print the values with their sign, else "".
     """
     pyplot = load_pyplot()
@@ -64,40 +63,32 @@ def draw_bars(
     handles = [pyplot.Rectangle((0, 0), 1, 1, color=colour, label=kind) for kind, colour in colours.items()]
     axes.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns)
     axes.grid(axis="y", visible=False)
-    figure.savefig(path)
-    pyplot.close(figure)
+    save_figure(figure, path)
 
 
-def draw_answers(found: Sequence[Answer], path: Path) -> None:
-    """The difference of each main claim with its paired 95 % interval: a claim holds when the interval is above 0."""
-    bars = [Bar(f"{each.first} – {each.second}", each.claim, each.gap, each.ci95) for each in found if each.is_main]
+def draw_answers(study: Study, path: Path) -> None:
+    """The difference of each main claim with its paired 95 % interval."""
+    main = [each for each in answers(study) if each.is_main]
+    bars = [Bar(f"{each.first} – {each.second}", each.claim, each.gap, each.ci95) for each in main]
     draw_bars(bars, "difference in points, with 95 % interval", path, columns=1)
 
 
-def average_bars(study: Study) -> list[Bar]:
-    """The average over all tasks of each arm, best first."""
+def draw_averages(study: Study, path: Path) -> None:
+    """The average over all tasks of each arm with its 95 % interval, best first."""
     bars = [
         Bar(arm, kind_of(arm), measured.average(study.tasks), interval(measured.resampled(study.tasks)))
         for arm, measured in study.arms.items()
     ]
-    return sorted(bars, key=lambda bar: bar.value, reverse=True)
-
-
-def draw_averages(bars: Sequence[Bar], path: Path) -> None:
-    """One bar per arm: the average over tasks with its 95 % interval."""
+    bars.sort(key=lambda bar: bar.value, reverse=True)
     draw_bars(bars, "average score over all tasks, %, with 95 % interval", path, KINDS, columns=3, sign="")
 
 
-def ablation_bars(study: Study, pairs: Iterable[tuple[str, str]]) -> list[Bar]:
-    """The difference of averages of each (base, arm)."""
-    return [
-        Bar(changed_part(arm, base), base, *difference(study.arms[arm], study.arms[base], study.tasks))
-        for base, arm in pairs
-    ]
-
-
-def draw_ablations(bars: Sequence[Bar], path: Path) -> None:
+def draw_ablations(study: Study, path: Path) -> None:
     """One bar per change of a base recipe: the difference of the averages with its paired 95 % interval."""
+    bars = [
+        Bar(changed_part(arm, base), base, *difference(study.arms[arm], study.arms[base], study.tasks))
+        for base, arm, _ in ablations(study)
+    ]
     draw_bars(bars, "difference of the average from the base recipe, points, with 95 % interval", path)
 
 
@@ -108,8 +99,7 @@ def changed_part(arm: str, base: str) -> str:
 
 def draw_training(study: Study, path: Path) -> None:
     """A panel per base recipe, a line per arm: the loss of music2vec, the masked accuracy of musicHuBERT."""
-    pyplot = load_pyplot()
-    figure, panels = pyplot.subplots(2, 2, figsize=(8.4, 5.4))
+    figure, panels = _panels(2, 2, 8.4, 5.4)
     for panel, (base, arms) in zip(panels.flat, BASES.items(), strict=True):
         metric, quantity, scale = TRAINED_FOR[base.split("_")[0]]
         for arm in dict.fromkeys((base, *arms)):
@@ -125,7 +115,7 @@ def draw_training(study: Study, path: Path) -> None:
         panel.set_visible(bool(panel.lines))
         if panel.lines:
             panel.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=7)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def training_curve(run: Path, metric: str) -> tuple[np.ndarray, np.ndarray]:
@@ -142,8 +132,7 @@ def training_curve(run: Path, metric: str) -> tuple[np.ndarray, np.ndarray]:
 
 def draw_hours(study: Study, path: Path) -> None:
     """Average score against hours of training audio; zero hours are the random weights."""
-    pyplot = load_pyplot()
-    figure, axes = pyplot.subplots(figsize=(5.2, 3.2))
+    figure, ((axes,),) = _panels(1, 1, 5.2, 3.2)
     for number, (arm, points) in enumerate(study.curves.items()):
         if control_of(arm) in study.arms:
             points = [study.arms[control_of(arm)], *points]
@@ -160,13 +149,13 @@ def draw_hours(study: Study, path: Path) -> None:
     axes.set_xlabel("hours of training audio (0: random weights)")
     axes.set_ylabel(f"average score over {len(study.tasks)} tasks, %")
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
-def draw_front_ends(found: Sequence[FrontEnd], tasks: Sequence[str], path: Path) -> None:
+def draw_front_ends(study: Study, path: Path) -> None:
     """A panel per task: each network that takes the waveform as input, by its front end and its score."""
-    pyplot = load_pyplot()
-    figure, panels = pyplot.subplots(1, len(tasks), figsize=(2.3 * len(tasks), 2.6), squeeze=False)
+    found, tasks = front_ends(study), chosen_tasks(study)
+    figure, panels = _panels(1, len(tasks), 2.3 * len(tasks), 2.6)
     for panel, task in zip(panels[0], tasks, strict=True):
         for number, family in enumerate(FAMILIES):
             for kind, face in (("", f"C{number}"), (RANDOM_PREFIX, "none")):
@@ -183,18 +172,17 @@ def draw_front_ends(found: Sequence[FrontEnd], tasks: Sequence[str], path: Path)
     panels[0, 0].set_ylabel("test score, %")
     figure.supxlabel("variance of the convolutions' output between clips, %", fontsize="medium")
     figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="lower center", ncols=4, bbox_to_anchor=(0.5, 1.0))
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_layers(study: Study, path: Path) -> None:
     """Validation score of each layer, with trained and with random weights; a panel for each of six tasks."""
-    pyplot = load_pyplot()
     arms = [arm for arm in LAYER_ARMS if arm in study.arms]
     arms += [control for control in dict.fromkeys(map(control_of, arms)) if control in study.arms]
     tasks = [task for task in LAYER_TASKS if task in study.tasks] or study.tasks[:6]
     columns = min(3, len(tasks))
     rows = -(-len(tasks) // columns)
-    figure, panels = pyplot.subplots(rows, columns, figsize=(2.5 * columns, 2.1 * rows), squeeze=False)
+    figure, panels = _panels(rows, columns, 2.5 * columns, 2.1 * rows)
     for panel, task in zip(panels.flat, tasks, strict=False):
         for arm in arms:
             seeds = [result["tasks"][task]["layers"] for result in study.arms[arm].results]
@@ -211,13 +199,12 @@ def draw_layers(study: Study, path: Path) -> None:
     for panel in panels[:, 0]:
         panel.set_ylabel("validation score, %")
     figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="upper center", ncols=3, bbox_to_anchor=(0.5, 0.0))
-    _save(figure, path)
+    save_figure(figure, path)
 
 
-def _save(figure, path: Path) -> None:
-    figure.tight_layout()
-    figure.savefig(path)
-    load_pyplot().close(figure)
+def _panels(rows: int, columns: int, width: float, height: float):
+    """A figure of so many inches, and its panels (rows, columns)."""
+    return load_pyplot().subplots(rows, columns, figsize=(width, height), squeeze=False, layout="tight")
 
 
 def kind_of(arm: str) -> str:

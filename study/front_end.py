@@ -40,11 +40,7 @@ class FrontEnd:
 
 
 def measure_front_ends(trials: Sequence[Trial], train_data: Sequence[str]) -> None:
-    """Write `front_end.json` for every probed network that has convolutions and no such file yet.
-
-    Args:
-        train_data: audio sources; all networks are measured on the same crops.
-    """
+    """Write `front_end.json` for every probed network with convolutions and without such a file, on the same crops."""
     wanted = [
         trial for trial in trials
         if trial.config is not None

@@ -33,16 +33,16 @@ def write_index(trials: Sequence[Trial], tasks: Tasks, settings: Mapping[str, ob
     listed = _read(path) if path.is_file() else {"trials": []}
     if {key: listed.get(key) for key in common} != common:
         listed = {"trials": []}
-    entries = {(entry["arm"], entry["seed"]): entry for entry in listed["trials"]} | {
-        (trial.arm, trial.seed): {
+    entries = {(entry["arm"], entry["seed"]): entry for entry in listed["trials"]}
+    for trial in trials:
+        done = trial.config.optimisation if trial.trains else None
+        entries[trial.arm, trial.seed] = {
             "arm": trial.arm,
             "seed": trial.seed,
             "folder": trial.folder.name,
-            "updates": trial.config.optimisation.max_updates if trial.trains else 0,
-            "audio_seconds_per_update": trial.config.optimisation.audio_seconds_per_update if trial.trains else 0,
+            "updates": done.max_updates if done else 0,
+            "audio_seconds_per_update": done.audio_seconds_per_update if done else 0,
         }
-        for trial in trials
-    }
     in_order = sorted(entries.values(), key=lambda entry: (ARMS.index(entry["arm"]), entry["seed"]))
     write_json(path, {**common, "trials": in_order})
 

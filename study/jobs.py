@@ -18,13 +18,7 @@ from study.trial import carry_out
 
 @dataclass(frozen=True)
 class Jobs:
-    """How to run trials.
-
-    Attributes:
-        at_once: number of processes.
-        logs: folder for the output of the trials, one file per trial.
-        curves: probe intermediate checkpoints too.
-    """
+    """Runs trials, `at_once` of them in parallel; the output of each goes to a file of its own in `logs`."""
 
     at_once: int
     logs: Path

@@ -1,7 +1,6 @@
-"""The audio that the study makes: synthetic sets for the 13 tasks, and two training sets of equal length.
+"""The training audio that the study makes: two sets of equal length.
 
 ```
-OUTPUT_DIR/sets/        synthetic sets for the 13 tasks, as `python -m study.archives` writes them
 OUTPUT_DIR/speech/      the training clips of the speakers in --probe_data, joined into tracks
 OUTPUT_DIR/excerpt/     as many seconds of --train_data, to compare speech with
 ```
@@ -16,21 +15,11 @@ from musicssl.audio.decode import audio_info, load_audio
 from musicssl.audio.walk import audio_files
 from musicssl.audio.write import write_audio
 from musicssl.errors import UserError
-from study.archives import write_archives
 from study.plan import EXCERPT, SPEECH
 
 SAMPLING_RATE = 16000
+SPEAKERS = "speaker/train"
 TRACK_SECONDS = 20
-
-
-def write_sets(folder: Path, size: int) -> Path:
-    """Write the synthetic sets of the 13 tasks, `size` times the smallest; a second call writes nothing.
-
-    Raises:
-        UserError: the folder holds sets of another size.
-    """
-    write_archives(folder, size=size)
-    return folder
 
 
 def check_speech_and_excerpt(probe_data: Path, train_data: Sequence[str]) -> None:
@@ -40,7 +29,7 @@ def check_speech_and_excerpt(probe_data: Path, train_data: Sequence[str]) -> Non
         UserError: as in `write_speech` and `write_excerpt`.
     """
     _speech_files(probe_data)
-    _excerpt_files(train_data, total_seconds(_speakers(probe_data)))
+    _excerpt_files(train_data, total_seconds(probe_data / SPEAKERS))
 
 
 def write_speech(probe_data: Path, folder: Path) -> Path:
@@ -77,14 +66,10 @@ def total_seconds(folder: Path) -> float:
     return sum(audio_info(path).seconds for path in audio_files(folder))
 
 
-def _speakers(probe_data: Path) -> Path:
-    return probe_data / "speaker" / "train"
-
-
 def _speech_files(probe_data: Path) -> list[Path]:
-    files = audio_files(_speakers(probe_data))
+    files = audio_files(probe_data / SPEAKERS)
     if not files:
-        raise UserError(f"--arms {SPEECH}: no folder speaker/train in {probe_data}; leave the arm out")
+        raise UserError(f"--arms {SPEECH}: no folder {SPEAKERS} in {probe_data}; leave the arm out")
     return files
 
 

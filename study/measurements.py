@@ -99,7 +99,6 @@ class Study:
     groups: dict[str, list[str]]
     arms: dict[str, Measured]
     updates: dict[str, int]
-    seeds: dict[str, int]
     missing: list[str]
     curves: dict[str, list[Measured]]
 
@@ -136,20 +135,13 @@ def load_study(directory: Path) -> Study:
         finished = [trial for trial in own if _has_all(directory / trial["folder"] / "probe", tasks)]
         if not finished:
             continue
-        arms[arm] = _measured(arm, directory, finished, "probe", finished[0]["updates"])
+        arms[arm] = _measured(directory, finished, "probe", finished[0]["updates"])
         if arm in CURVES:
             curves[arm] = _curve(directory, finished, tasks)
     if not arms:
         raise UserError(f"--results {directory}: no arm has finished all of {', '.join(tasks)}")
-    return Study(
-        tasks,
-        index["groups"],
-        arms,
-        updates={arm: trials[arm][0]["updates"] for arm in arms},
-        seeds={arm: len(measured.folders) for arm, measured in arms.items()},
-        missing=[arm for arm in ARMS if arm not in arms],
-        curves=curves,
-    )
+    updates = {arm: trials[arm][0]["updates"] for arm in arms}
+    return Study(tasks, index["groups"], arms, updates, [arm for arm in ARMS if arm not in arms], curves)
 
 
 def _curve(directory: Path, trials: list[dict], tasks: list[str]) -> list[Measured]:
@@ -161,13 +153,13 @@ def _curve(directory: Path, trials: list[dict], tasks: list[str]) -> list[Measur
     trials = [trial for trial in trials if probed[trial["folder"]]] or trials
     shared = sorted(set.intersection(*(probed[trial["folder"]] for trial in trials)))
     points = [(name, int(name.split("-")[1])) for name in shared] + [("probe", trials[0]["updates"])]
-    return [_measured(trials[0]["arm"], directory, trials, name, updates) for name, updates in points]
+    return [_measured(directory, trials, name, updates) for name, updates in points]
 
 
-def _measured(arm: str, directory: Path, trials: list[dict], probe: str, updates: int) -> Measured:
+def _measured(directory: Path, trials: list[dict], probe: str, updates: int) -> Measured:
     folders = tuple(directory / trial["folder"] / probe for trial in trials)
     seeds = tuple(trial["seed"] for trial in trials)
-    return Measured(arm, folders, seeds, updates * trials[0]["audio_seconds_per_update"] / 3600)
+    return Measured(trials[0]["arm"], folders, seeds, updates * trials[0]["audio_seconds_per_update"] / 3600)
 
 
 def _has_all(folder: Path, tasks: list[str]) -> bool:

@@ -69,8 +69,7 @@ class Trial:
 
 def recipe_path(arm: str) -> Path:
     """The recipe of a trained arm or of its random control."""
-    name = arm.removeprefix(RANDOM_PREFIX)
-    return find_recipe(name, RECIPES)
+    return find_recipe(arm.removeprefix(RANDOM_PREFIX), RECIPES)
 
 
 def check_arms(arms: Sequence[str]) -> None:
@@ -115,8 +114,6 @@ def share_of_budget(
     Args:
         material_minutes: approximate time to make the audio before the first trial.
         probe_minutes: approximate time to probe one model, with `jobs` at once.
-        jobs: number of trials at once.
-        curves: intermediate checkpoints are probed too.
 
     Raises:
         UserError: the budget leaves no time to train.

@@ -9,21 +9,20 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from musicssl.errors import UserError, run_as_command
 from musicssl.files import write_text
 from study import figures, tables
-from study.claims import answers
-from study.front_end import chosen_tasks, front_ends
 from study.measurements import Study, load_study
 
 TABLES: dict[str, Callable[[Study], str]] = {
-    "answers": tables.main_claims,
+    "answers": partial(tables.claim_table, is_main=True),
     "setup": tables.setup_table,
     "averages": tables.average_table,
     "scores": tables.score_tables,
-    "claims": tables.other_claims,
+    "claims": partial(tables.claim_table, is_main=False),
     "ablations": tables.ablation_table,
     "hours": tables.curve_table,
     "front_ends": tables.front_end_table,
@@ -31,31 +30,23 @@ TABLES: dict[str, Callable[[Study], str]] = {
 # NAME -> what draws figures/study_NAME.png, for the block NAME_figure, and its caption.
 FIGURES: dict[str, tuple[Callable[[Study, Path], None], str]] = {
     "answers": (
-        lambda study, path: figures.draw_answers(answers(study), path),
+        figures.draw_answers,
         "The main claims: difference between the two arms with its paired 95 % interval. A claim holds when the "
         "interval is above zero.",
     ),
-    "averages": (
-        lambda study, path: figures.draw_averages(figures.average_bars(study), path),
-        "Average score of each arm with its 95 % interval.",
-    ),
+    "averages": (figures.draw_averages, "Average score of each arm with its 95 % interval."),
     "ablations": (
-        lambda study, path: figures.draw_ablations(
-            figures.ablation_bars(study, [(base, arm) for base, arm, _ in tables.ablations(study)]), path
-        ),
+        figures.draw_ablations,
         "Difference of the average score from the base recipe, for each change of it.",
     ),
     "front_ends": (
-        lambda study, path: figures.draw_front_ends(front_ends(study), chosen_tasks(study), path),
+        figures.draw_front_ends,
         "Score against the share of variance between clips in the convolutions' output. Each point is one network "
         "that takes the waveform as input, with one pre-training seed.",
     ),
     "hours": (figures.draw_hours, "Average score against hours of training audio; dotted: acoustic features."),
     "training": (figures.draw_training, "Learning curves: loss of music2vec, masked accuracy of musicHuBERT."),
-    "layers": (
-        figures.draw_layers,
-        "Validation score of each layer; dashed: the same network with random weights.",
-    ),
+    "layers": (figures.draw_layers, "Validation score of each layer; dashed: the same network with random weights."),
 }
 
 
@@ -64,17 +55,16 @@ def main(command_line: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m study.report", description="Fill in the documents of a study.")
     parser.add_argument("--results", type=Path, required=True, help="folder that study.run filled (its --output_dir)")
     parser.add_argument(
-        "--documents", type=Path, nargs="+", help="Markdown files with markers; default: print all tables"
+        "--documents", type=Path, nargs="+", default=[], help="Markdown files with markers; default: print all tables"
     )
     parsed = parser.parse_args(command_line)
     study = load_study(parsed.results)
-    if parsed.documents is None:
-        print("\n\n".join(f"{name}\n\n{render(study)}" for name, render in TABLES.items()))
-        return
     for document in parsed.documents:
         if not document.is_file():
             raise UserError(f"--documents {document}: no such file; start from docs/study.md and docs/study_tables.md")
     rendered = {name: render(study) for name, render in TABLES.items()}
+    if not parsed.documents:
+        print("\n\n".join(f"{name}\n\n{table}" for name, table in rendered.items()))
     for document in parsed.documents:
         write_text(document, fill(document.read_text(encoding="utf-8"), rendered | draw(study, document)))
         print(document)
@@ -86,7 +76,6 @@ def draw(study: Study, document: Path) -> dict[str, str]:
     for name, (draw_one, caption) in FIGURES.items():
         picture = document.parent / "figures" / f"study_{name}.png"
         if f"<!-- begin {name}_figure -->" in text:
-            picture.parent.mkdir(exist_ok=True)
             draw_one(study, picture)
         blocks[f"{name}_figure"] = f"![{caption}](figures/{picture.name})\n\n*{caption}*"
     return blocks

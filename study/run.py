@@ -21,11 +21,11 @@ from musicssl.errors import UserError, run_as_command
 from musicssl.probing.encoders.features import ExtractionSettings
 from musicssl.probing.protocol import ProbeSettings
 from musicssl.tables import Table
-from study import tasks as study_tasks
+from study.archives import write_archives
 from study.front_end import measure_front_ends
 from study.index import write_index
 from study.jobs import Jobs
-from study.material import check_speech_and_excerpt, total_seconds, write_excerpt, write_sets, write_speech
+from study.material import check_speech_and_excerpt, total_seconds, write_excerpt, write_speech
 from study.plan import (
     ARMS,
     EXCERPT,
@@ -38,6 +38,7 @@ from study.plan import (
     make_plan,
     share_of_budget,
 )
+from study.tasks import DEFAULT, QUICK, Tasks
 from study.trial import average_score
 
 PROBE_MINUTES = 6.5  # approximate time to probe one model on one of two busy cores
@@ -60,7 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="run few arms, tasks and updates: about 15 minutes")
     parser.add_argument("--budget_minutes", type=float, help="scale all updates to fit into this time; default: no")
     parser.add_argument("--seeds", type=int, default=1, help="number of pre-training seeds of each arm")
-    parser.add_argument("--jobs", type=int, help="number of trials to run at once; default: one per core")
+    parser.add_argument("--jobs", type=int, help="number of trials at once; default: one per core, or one on a GPU")
     parser.add_argument("--arms", nargs="+", metavar="ARM", help=f"arms to run, of {', '.join(ARMS)}; default: all")
     parser.add_argument("--tasks", nargs="+", metavar="FOLDER/COLUMN[:TYPE]", help="labels of --probe_data to probe")
     parser.add_argument("--probe_clips", type=int, help="most clips per split to probe; default: 300, --quick 100")
@@ -86,7 +87,8 @@ def main(command_line: Sequence[str] | None = None) -> None:
     check_arms(arms)
     if parsed.arms and not set(OWN_MATERIAL).isdisjoint(arms):
         check_speech_and_excerpt(parsed.probe_data, parsed.train_data)
-    jobs = parsed.jobs or default_jobs()
+    # Networks as small as these use one core best.
+    jobs = parsed.jobs or (1 if torch.accelerator.is_available() else os.cpu_count() or 1)
     curves = not (parsed.quick or parsed.no_curves)
     probe_minutes = QUICK_PROBE_MINUTES if parsed.quick else PROBE_MINUTES
     budget, share = parsed.budget_minutes or (QUICK_BUDGET_MINUTES if parsed.quick else None), 1.0
@@ -110,14 +112,16 @@ def main(command_line: Sequence[str] | None = None) -> None:
         feature_scaling=parsed.feature_scaling,
         head_device=device,
     )
-    write_index(trials, tasks, comparable_settings(parsed, share), parsed.output_dir)
-    named = trials_named(trials)
+    heads = {name: value for name, value in vars(parsed).items() if name.startswith(("head_", "feature_"))}
+    comparable = {"share_of_updates": share, "train_data": parsed.train_data, "set_size": set_size(parsed), **heads}
+    write_index(trials, tasks, comparable, parsed.output_dir)
+    named = {f"{trial.arm}, seed {trial.seed}": trial for trial in trials}
     states = dict.fromkeys(named, "waiting")
     minutes = expected_minutes(trials, probe_minutes, jobs, curves)
     print(f"{len(trials)} trials, {jobs} at once: about {minutes:.0f} minutes on two cores if nothing is done yet")
     for name, state in Jobs(jobs, parsed.output_dir / "logs", tasks, settings, curves).run(named):
         states[name] = state
-        print(f"\n{progress_table(trials, states)}\n", flush=True)
+        print(f"\n{progress_table(named, states)}\n", flush=True)
     measure_front_ends(trials, music)
     print(f"{(time.monotonic() - started) / 60:.1f} minutes; python -m study.report --results {parsed.output_dir}")
 
@@ -141,23 +145,15 @@ def set_size(parsed: argparse.Namespace) -> int:
     return parsed.set_size if parsed.set_size is not None else QUICK_SET_SIZE if parsed.quick else SET_SIZE
 
 
-def make_tasks(parsed: argparse.Namespace) -> study_tasks.Tasks:
+def make_tasks(parsed: argparse.Namespace) -> Tasks:
     """What to probe; without --data_root synthetic sets are written for the 13 tasks."""
     data_root = parsed.data_root
     if size := set_size(parsed):
-        data_root = write_sets(parsed.output_dir / "sets", size)
-    return study_tasks.Tasks(
-        parsed.probe_data,
-        tuple(parsed.tasks or (study_tasks.QUICK if parsed.quick else study_tasks.DEFAULT)),
-        parsed.probe_clips or (QUICK_PROBE_CLIPS if parsed.quick else PROBE_CLIPS),
-        data_root,
-    )
-
-
-def comparable_settings(parsed: argparse.Namespace, share: float) -> dict[str, object]:
-    """The settings that trials in one table must share, beside the tasks."""
-    heads = {name: value for name, value in vars(parsed).items() if name.startswith(("head_", "feature_"))}
-    return {"share_of_updates": share, "train_data": parsed.train_data, "set_size": set_size(parsed), **heads}
+        data_root = parsed.output_dir / "sets"
+        write_archives(data_root, size=size)
+    labels = tuple(parsed.tasks or (QUICK if parsed.quick else DEFAULT))
+    clips = parsed.probe_clips or (QUICK_PROBE_CLIPS if parsed.quick else PROBE_CLIPS)
+    return Tasks(parsed.probe_data, labels, clips, data_root)
 
 
 def make_training_audio(parsed: argparse.Namespace, arms: Sequence[str]) -> list[str]:
@@ -170,19 +166,10 @@ def make_training_audio(parsed: argparse.Namespace, arms: Sequence[str]) -> list
     return [str(music)]
 
 
-def default_jobs() -> int:
-    """One per core, because networks as small as these use one core best; one on a GPU."""
-    return 1 if torch.accelerator.is_available() else os.cpu_count() or 1
-
-
-def trials_named(trials: Sequence[Trial]) -> dict[str, Trial]:
-    return {f"{trial.arm}, seed {trial.seed}": trial for trial in trials}
-
-
-def progress_table(trials: Sequence[Trial], states: dict[str, str]) -> str:
+def progress_table(trials: dict[str, Trial], states: dict[str, str]) -> str:
     """One row per trial: updates, state, average score so far."""
     rows = []
-    for name, trial in trials_named(trials).items():
+    for name, trial in trials.items():
         score = average_score(trial.folder / "probe")
         updates = str(trial.config.optimisation.max_updates) if trial.trains else "–"
         rows.append([name, updates, states[name], "–" if score is None else f"{100 * score:.1f}"])

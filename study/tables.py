@@ -22,19 +22,18 @@ def setup_table(study: Study) -> str:
     trained = [arm for arm in study.arms if arm in TRAINED]
     updates = sorted({study.updates[arm] for arm in trained})
     hours = sorted({f"{study.arms[arm].hours:.1f}" for arm in trained}, key=float)
-    seeds = sorted({study.seeds[arm] for arm in trained})
+    seeds = sorted({len(study.arms[arm].seeds) for arm in trained})
     first = next(iter(study.arms.values())).results[0]["tasks"]
     rows = [
         ["trained arms", len(trained)],
         ["pre-training seeds of an arm", _range(seeds)],
         ["updates of a run", _range(updates)],
         ["hours of training audio", _range(hours)],
-        *(
-            [f"test clips, {group}", ", ".join(f"{task} {first[task]['split_sizes']['test']}" for task in tasks)]
-            for group, tasks in study.groups.items()
-        ),
-        ["arms not run", ", ".join(study.missing) or "none"],
     ]
+    for group, tasks in study.groups.items():
+        clips = [f"{task} {first[task]['split_sizes']['test']}" for task in tasks]
+        rows.append([f"test clips, {group}", ", ".join(clips)])
+    rows.append(["arms not run", ", ".join(study.missing) or "none"])
     return Table(["", ""], rows).markdown()
 
 
@@ -88,17 +87,8 @@ def ablation_table(study: Study) -> str:
     return Table(["arm", "changes", "points of average", "95 %"], rows).markdown()
 
 
-def main_claims(study: Study) -> str:
-    """The main claims: the difference that answers each, and the verdict."""
-    return _claims(study, is_main=True)
-
-
-def other_claims(study: Study) -> str:
-    """The same claims about the ablations."""
-    return _claims(study, is_main=False)
-
-
-def _claims(study: Study, is_main: bool) -> str:
+def claim_table(study: Study, is_main: bool) -> str:
+    """The main claims, or the same about ablations: the difference that answers each, and the verdict."""
     rows = [
         [each.claim, each.first, each.second, *_gap_cells(each.gap, each.ci95), each.verdict]
         + [" (".join(_gap_cells(*each.groups[part])) + ")" if each.groups else "–" for part in study.parts]

@@ -30,10 +30,9 @@ LoadedTasks = tuple[list[tuple[Task, TaskData]], dict[str, str]]
 
 
 def carry_out(trial: Trial, tasks: LoadedTasks, settings: ProbeSettings, curves: bool) -> None:
-    """Train and probe; both resume an interrupted call and cost little when nothing is left to do.
+    """Train and probe, with `curves` also the intermediate checkpoints of the arms in `CURVES`.
 
-    Args:
-        curves: probe the intermediate checkpoints of the arms in `CURVES` too.
+    Both resume an interrupted call and cost little when nothing is left to do.
 
     Raises:
         UserError: the run failed, for example because its targets collapsed.

@@ -33,6 +33,11 @@ class BadFiles:
     def num_short(self) -> int:
         return len(self._kinds) - self.num_damaged
 
+    @property
+    def where(self) -> str:
+        """Where the record is, as the end of an error message."""
+        return "" if self.path is None else f"; the list is {self.path}"
+
     def record(self, errors: Iterable[BadAudio]) -> None:
         """Add the clips that these errors name, unless they are on record."""
         new = {error.source: error for error in errors if error.source not in self._kinds}
@@ -54,10 +59,9 @@ class BadFiles:
     def check_limit(self, num_clips: int, max_bad_fraction: float) -> None:
         """Raise UserError when more than `max_bad_fraction` of `num_clips` are damaged."""
         if self.num_damaged > max_bad_fraction * num_clips:
-            where = "" if self.path is None else f"; the list is {self.path}"
             raise UserError(
                 f"{self.num_damaged} of {num_clips} clips are damaged, more than --max_bad_fraction "
-                f"{max_bad_fraction:g}: remove them, or allow a larger fraction{where}"
+                f"{max_bad_fraction:g}: remove them, or allow a larger fraction{self.where}"
             )
 
 

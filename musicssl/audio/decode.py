@@ -8,6 +8,7 @@ decoder is libsndfile (wav, flac, ogg, opus, mp3, aiff, au), the resampler soxr;
 
 import io
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -68,17 +69,14 @@ class AudioFile:
     """
 
     def __init__(self, source: str | Path | bytes, name: str | None = None):
-        in_memory = isinstance(source, (bytes, bytearray, memoryview))
         self.source = source
-        self.name = name or ("<bytes>" if in_memory else str(source))
-        if in_memory and not source:
-            raise BadAudio(self.name, "empty file")
-        if not in_memory and not Path(source).is_file():
+        self.name = name or ("<bytes>" if isinstance(source, bytes) else str(source))
+        if not isinstance(source, bytes) and not Path(source).is_file():
             raise BadAudio(self.name, "no such file")
-        if not in_memory and Path(source).stat().st_size == 0:
+        if (len(source) if isinstance(source, bytes) else Path(source).stat().st_size) == 0:
             raise BadAudio(self.name, "empty file")
         try:
-            self._file = soundfile.SoundFile(io.BytesIO(source) if in_memory else str(source))
+            self._file = soundfile.SoundFile(io.BytesIO(source) if isinstance(source, bytes) else str(source))
         except (soundfile.LibsndfileError, TypeError, ValueError) as error:
             raise BadAudio(self.name, f"not readable as audio: {_libsndfile_reason(error)}") from None
         file = self._file
@@ -136,7 +134,7 @@ class AudioFile:
             self.info = replace(self.info, frames=end)
         return samples
 
-    def blocks(self):
+    def blocks(self) -> Iterator[np.ndarray]:
         """Decode the whole file in blocks (frames, channels): a long file needs no more memory than a short one."""
         for start in range(0, self.info.frames, _BLOCK_FRAMES):
             if start < self.info.frames:  # the end of an mp3 may have moved

@@ -4,9 +4,9 @@ libsndfile opens a file that was cut off and reports what is left of it, so trun
 header log (wav, aiff, au, ogg), in the Xing header (mp3), at the last frames (flac).
 """
 
+import io
 import re
 import struct
-from pathlib import Path
 
 import numpy as np
 
@@ -66,24 +66,17 @@ def can_hold_nan(file: AudioFile) -> bool:
 
 
 def _check_xing_size(file: AudioFile) -> None:
-    source = file.source
-    if isinstance(source, (str, Path)):
-        size = Path(source).stat().st_size
-        with open(source, "rb") as stream:
-            audio_start = _id3_bytes(stream.read(10))
-            stream.seek(audio_start)
-            head = stream.read(_HEAD_BYTES)
-    else:
-        size = len(source)
-        audio_start = _id3_bytes(bytes(source[:10]))
-        head = bytes(source[audio_start : audio_start + _HEAD_BYTES])
+    with io.BytesIO(file.source) if isinstance(file.source, bytes) else open(file.source, "rb") as stream:
+        audio_start = _id3_bytes(stream.read(10))
+        stream.seek(audio_start)
+        head = stream.read(_HEAD_BYTES)
+        present = stream.seek(0, io.SEEK_END) - audio_start
     marker = max(head.find(b"Xing"), head.find(b"Info"))
     if marker < 0 or marker + 16 > len(head):
         return
     has_frames, has_bytes = head[marker + 7] & 1, head[marker + 7] & 2
     if has_bytes:
         (declared,) = struct.unpack_from(">I", head, marker + (12 if has_frames else 8))
-        present = size - audio_start
         if present < 0.99 * declared:
             raise BadAudio(file.name, f"truncated: {present} of {declared} bytes of audio")
 

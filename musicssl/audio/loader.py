@@ -90,7 +90,13 @@ class CropLoader:
         self._start_over()
 
     def _reports(self) -> Iterator[StreamReport]:
-        dataset = _WorkerStreams(self)
+        first, count = self._rank * len(self._states), self._world_size * len(self._states)
+        streams = [
+            CropStream(self.sources, self.settings, self.batch_size, first + number, count, state)
+            for number, state in enumerate(self._states)
+        ]
+        # The DataLoader asks its workers in turn, the first one first: that worker gets the stream whose turn it is.
+        dataset = _WorkerStreams(streams[self._next_worker :] + streams[: self._next_worker])
         if self._workers.num_workers == 0:
             yield from dataset
             return
@@ -105,11 +111,10 @@ class CropLoader:
 
     def _raise_nothing_usable(self) -> None:
         names = ", ".join(source.name for source in self.sources)
-        where = "" if self.bad_files.path is None else f"; the list is {self.bad_files.path}"
         raise UserError(
             f"{names}: none of {self.num_clips} clips can be used: {self.bad_files.num_short} are too short for "
             f"--crop_seconds {self.settings.crop_seconds:g} and --min_seconds {self.settings.min_seconds:g}, "
-            f"{self.bad_files.num_damaged} are damaged{where}"
+            f"{self.bad_files.num_damaged} are damaged{self.bad_files.where}"
         )
 
     def state_dict(self) -> dict:
@@ -126,11 +131,12 @@ class CropLoader:
         Raises:
             UserError: the data, their order, the number of processes or the number of workers has changed.
         """
-        for field, (then, now) in _differences(state["identity"], self._identity()).items():
-            raise UserError(
-                f"the checkpoint's position in the data does not fit this run: {field} was {then} and is {now}; "
-                f"resume with {field} {then}, or start a new run"
-            )
+        for field, now in self._identity().items():
+            if (then := state["identity"].get(field)) != now:
+                raise UserError(
+                    f"the checkpoint's position in the data does not fit this run: {field} was {then} and is {now}; "
+                    f"resume with {field} {then}, or start a new run"
+                )
         self._states = [
             StreamState(one["epoch"], one["position"], tuple(Waiting(**clip) for clip in one["waiting"]))
             for one in state["workers"]
@@ -158,30 +164,11 @@ def _set_up_worker(worker: int) -> None:
 
 
 class _WorkerStreams(IterableDataset):
-    """Gives each DataLoader worker the stream of its consumer.
+    """Gives each DataLoader worker its stream."""
 
-    The DataLoader asks its workers in turn and always starts with the first one; the streams are assigned so that the
-    first worker has the stream whose turn it is.
-    """
-
-    def __init__(self, loader: CropLoader):
-        self._sources, self._settings, self._batch_size = loader.sources, loader.settings, loader.batch_size
-        self._states, self._next_worker = list(loader._states), loader._next_worker
-        self._rank, self._world_size = loader._rank, loader._world_size
+    def __init__(self, streams: list[CropStream]):
+        self._streams = streams
 
     def __iter__(self) -> Iterator[StreamReport]:
         info = get_worker_info()
-        num_streams = len(self._states)
-        stream = ((0 if info is None else info.id) + self._next_worker) % num_streams
-        yield from CropStream(
-            self._sources,
-            self._settings,
-            self._batch_size,
-            consumer=self._rank * num_streams + stream,
-            num_consumers=self._world_size * num_streams,
-            state=self._states[stream],
-        )
-
-
-def _differences(then: dict, now: dict) -> dict:
-    return {name: (then.get(name), now[name]) for name in now if then.get(name) != now[name]}
+        return iter(self._streams[0 if info is None else info.id])

@@ -75,11 +75,9 @@ def plan_epoch(
 
 def _quotas(sources: Sequence[Source]) -> list[int]:
     """The number of clips of each source in an epoch, which is as long as all sources together."""
-    if sources[0].weight is None:
-        return [source.num_clips for source in sources]
-    total = sum(source.num_clips for source in sources)
-    weights = sum(source.weight for source in sources)
-    return [max(1, round(total * source.weight / weights)) for source in sources]
+    clips = [source.num_clips for source in sources]
+    weights = [source.weight for source in sources if source.weight is not None]
+    return [max(1, round(sum(clips) * weight / sum(weights))) for weight in weights] or clips
 
 
 def _pass_order(table: ClipTable, key: tuple[int, int, int], shuffle: bool) -> np.ndarray:

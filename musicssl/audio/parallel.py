@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import numpy as np
 import threadpoolctl
@@ -10,10 +11,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from musicssl.audio.tables import Clip, ClipTable
 
+Result = TypeVar("Result")
+
 
 def map_clips(
-    table: ClipTable, indices: np.ndarray, function: Callable[[Clip], object], num_workers: int
-) -> Iterator[object]:
+    table: ClipTable, indices: np.ndarray, function: Callable[[Clip], Result], num_workers: int
+) -> Iterator[Result]:
     """Yield `function(clip)` for the clips with these (ascending) indices.
 
     A DataLoader does the work: it limits the clips in flight, and its workers end when this process is killed.
@@ -21,7 +24,13 @@ def map_clips(
     tasks = _Tasks(table, indices, function)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="This DataLoader will create")
-        loader = DataLoader(tasks, batch_size=None, num_workers=num_workers, worker_init_fn=use_one_thread)
+        loader = DataLoader(
+            tasks,
+            batch_size=None,
+            num_workers=num_workers,
+            worker_init_fn=use_one_thread,
+            collate_fn=list,  # the default would make tensors of the numbers in the results
+        )
         for results in loader:
             yield from results
 

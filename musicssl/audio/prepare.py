@@ -16,7 +16,7 @@ from tqdm import tqdm
 from musicssl.audio.bad_files import BadFiles
 from musicssl.audio.crops import TooShort
 from musicssl.audio.decode import AudioFile, BadAudio
-from musicssl.audio.integrity import SILENCE_PEAK, check_complete, check_samples, is_silent
+from musicssl.audio.integrity import check_complete, check_samples, is_silent
 from musicssl.audio.parallel import map_clips
 from musicssl.audio.shards import Progress, ShardWriter, clip_features
 from musicssl.audio.sources import Source
@@ -44,19 +44,10 @@ class ClipSettings:
     channel_mode: str = "mean"
     clip_seconds: float = 30.0
     min_seconds: float = 2.0
-    silence_peak: float = SILENCE_PEAK
 
 
-@dataclass(frozen=True)
-class PreparedTrack:
-    """The rows cut from one clip of the source, or the reason why there are none."""
-
-    rows: list[dict]
-    error: BadAudio | None = None
-
-
-def prepare_track(clip: Clip, settings: ClipSettings) -> PreparedTrack:
-    """Cut one track; silent clips are left out, and a track of nothing but silence counts as damaged."""
+def prepare_track(clip: Clip, settings: ClipSettings) -> list[dict] | BadAudio:
+    """Cut one track into rows, or say why it has none; silent clips are left out."""
     rows = []
     try:
         with AudioFile(clip.audio, clip.name) as file:
@@ -71,14 +62,12 @@ def prepare_track(clip: Clip, settings: ClipSettings) -> PreparedTrack:
                 waveform = file.read(start, min(length, total - start), settings.sampling_rate, settings.channel_mode)
                 check_samples(clip.name, waveform)
                 is_long_enough = len(waveform) >= settings.min_seconds * settings.sampling_rate
-                if is_long_enough and not is_silent(waveform, settings.silence_peak):
+                if is_long_enough and not is_silent(waveform):
                     rows.append(_row(clip, start, waveform, settings))
                 start += length
-        if not rows:
-            raise BadAudio(clip.name, "silent")
     except BadAudio as error:
-        return PreparedTrack([], error)
-    return PreparedTrack(rows)
+        return error
+    return rows or BadAudio(clip.name, "silent")
 
 
 def _row(clip: Clip, start: int, waveform: np.ndarray, settings: ClipSettings) -> dict:
@@ -137,19 +126,19 @@ def prepare(
         return progress
     progress.save(directory)
     bad_files = BadFiles(directory / "bad_files.jsonl")
-    is_validation = split_tracks(
-        [track_id for source in sources for track_id in source.table.track_ids()], validation_fraction
-    )
+    tracks = [track_id for source in sources for track_id in source.table.track_ids()]
+    is_validation = split_tracks(tracks, validation_fraction)
     with tqdm(total=len(is_validation), unit="track", desc="prepare") as bar:
         for split, members in (("train", ~is_validation), ("validation", is_validation)):
             writer = ShardWriter(directory, split, progress, clip_features(settings.sampling_rate), shard_bytes)
             done = max((shard.next_clip for shard in progress.of(split)), default=0)
             bar.update(done)
-            tracks = _prepared(sources, np.flatnonzero(members)[done:], settings, num_workers)
-            for number, track in enumerate(tracks, start=done + 1):
-                if track.error is not None:
-                    bad_files.record([track.error])
-                writer.add(track.rows, number)
+            prepared = _prepared(sources, np.flatnonzero(members)[done:], settings, num_workers)
+            for number, track in enumerate(prepared, start=done + 1):
+                if isinstance(track, BadAudio):
+                    bad_files.record([track])
+                    track = []
+                writer.add(track, number)
                 bar.update()
             writer.finish()
     if not progress.shards:
@@ -162,7 +151,7 @@ def prepare(
 
 def _prepared(
     sources: Sequence[Source], indices: np.ndarray, settings: ClipSettings, num_workers: int
-) -> Iterator[PreparedTrack]:
+) -> Iterator[list[dict] | BadAudio]:
     first = 0
     for source in sources:
         own = indices[(indices >= first) & (indices < first + source.num_clips)] - first

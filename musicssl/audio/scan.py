@@ -22,14 +22,13 @@ class ScannedClip:
     """One clip, decoded completely: its header, its seconds of silence and a hash of its samples."""
 
     name: str
-    info: AudioInfo | None = None
-    silent_seconds: float = 0.0
-    content_hash: str = ""
-    damage: str | None = None
+    info: AudioInfo
+    silent_seconds: float
+    content_hash: str
 
 
-def scan_clip(clip: Clip, silence_peak: float = SILENCE_PEAK) -> ScannedClip:
-    """Decode a clip in blocks; a second of it is silent when no sample is louder than `silence_peak`."""
+def scan_clip(clip: Clip, silence_peak: float = SILENCE_PEAK) -> ScannedClip | BadAudio:
+    """Decode a clip in blocks, or say what is wrong with it; a second without a sample above the peak is silent."""
     content = hashlib.sha256()
     silent_seconds = 0.0
     try:
@@ -42,12 +41,15 @@ def scan_clip(clip: Clip, silence_peak: float = SILENCE_PEAK) -> ScannedClip:
                 parts = (block[start : start + rate] for start in range(0, len(block), rate))
                 silent_seconds += sum(len(part) for part in parts if is_silent(part, silence_peak)) / rate
     except BadAudio as error:
-        return ScannedClip(clip.name, damage=error.reason)
-    damage = "silent" if silent_seconds > info.seconds - 0.5 / rate else None
-    return ScannedClip(clip.name, info, silent_seconds, content.hexdigest(), damage)
+        return error
+    if silent_seconds > info.seconds - 0.5 / rate:
+        return BadAudio(clip.name, "silent")
+    return ScannedClip(clip.name, info, silent_seconds, content.hexdigest())
 
 
-def scan(sources: Sequence[Source], silence_peak: float = SILENCE_PEAK, num_workers: int = 2) -> list[ScannedClip]:
+def scan(
+    sources: Sequence[Source], silence_peak: float = SILENCE_PEAK, num_workers: int = 2
+) -> list[ScannedClip | BadAudio]:
     """Scan every clip of every source with `num_workers` processes; shows a progress bar."""
     function = partial(scan_clip, silence_peak=silence_peak)
     scanned = []
@@ -59,16 +61,12 @@ def scan(sources: Sequence[Source], silence_peak: float = SILENCE_PEAK, num_work
     return scanned
 
 
-def summarise(clips: Iterable[ScannedClip], min_seconds: float) -> dict:
+def summarise(clips: Sequence[ScannedClip | BadAudio], min_seconds: float) -> dict:
     """The report on a scan, ready for JSON; damaged clips are listed and counted nowhere else."""
-    intact: list[ScannedClip] = []
-    damaged = []
+    intact = [clip for clip in clips if isinstance(clip, ScannedClip)]
+    damaged = [{"path": clip.source, "reason": clip.reason} for clip in clips if isinstance(clip, BadAudio)]
     copies = defaultdict(list)
-    for clip in clips:
-        if clip.damage:
-            damaged.append({"path": clip.name, "reason": clip.damage})
-            continue
-        intact.append(clip)
+    for clip in intact:
         copies[clip.content_hash].append(clip.name)
     seconds = [clip.info.seconds for clip in intact]
     return {

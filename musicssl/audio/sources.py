@@ -14,6 +14,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import datasets
@@ -75,11 +76,9 @@ def _parse_source(text: str) -> Source:
 
 
 def _open_table(name: str) -> ClipTable:
-    if "://" in name:
-        return _table_of_urls(name, [name])
     if os.path.isdir(name):
         return _open_folder(Path(name))
-    if os.path.isfile(name):
+    if "://" in name or os.path.isfile(name):
         return _table_of_urls(name, [name])
     if glob.has_magic(name):
         paths = sorted(glob.glob(name, recursive=True))
@@ -111,7 +110,7 @@ def _open_folder(folder: Path) -> ClipTable:
 
 def _audio_folder(folder: Path, audio: list[Path], files: list[Path]) -> FileTable:
     """The audio in a folder and in its metadata files; a file that is listed but missing stays in the table."""
-    rows = {path.relative_to(folder).as_posix(): {} for path in audio}
+    rows: dict[str, dict] = {path.relative_to(folder).as_posix(): {} for path in audio}
     for metadata in (path for path in files if path.name in _METADATA_FILES):
         rows.update(_read_metadata(folder, metadata))
     clip_ids = sorted(rows)
@@ -125,7 +124,8 @@ def _audio_folder(folder: Path, audio: list[Path], files: list[Path]) -> FileTab
 
 def _read_metadata(folder: Path, metadata: Path) -> dict[str, dict]:
     """For each listed file, what the metadata say of its track, mean and standard deviation."""
-    readers = {".csv": pandas.read_csv, ".parquet": pandas.read_parquet, ".jsonl": _read_jsonl}
+    read_jsonl = partial(pandas.read_json, lines=True)
+    readers = {".csv": pandas.read_csv, ".parquet": pandas.read_parquet, ".jsonl": read_jsonl}
     try:
         table = readers[metadata.suffix](metadata)
     except ValueError as error:
@@ -142,23 +142,18 @@ def _read_metadata(folder: Path, metadata: Path) -> dict[str, dict]:
     return dict(zip(names, known.to_dict("records"), strict=True))
 
 
-def _read_jsonl(path: Path) -> pandas.DataFrame:
-    return pandas.read_json(path, lines=True)
-
-
 def _open_dataset(text: str, dataset: str, config_and_split: list[str]) -> ClipTable:
     """Open a data set in a folder or on the Hub: `datasets` finds its files, which are then read in place."""
     if len(config_and_split) > 2:
         raise UserError(f"{text}: too many colons; write NAME[:config][:split]")
+    config, split = (*config_and_split, "", "")[:2]
     if len(config_and_split) == 1:
-        (word,) = config_and_split
-        splits = _data_files(text, dataset, None, may_fail=True)
-        config, split = (None, word) if splits is not None and word in splits else (word, None)
-        if config and splits is not None and len(splits) and os.path.isdir(dataset):
-            raise UserError(f"{text}: no split {word!r}; available: {', '.join(splits)}")
-    else:
-        config, split = (*config_and_split, None, None)[:2]
-    splits = _data_files(text, dataset, config or None)
+        splits = _data_files(text, dataset, "", may_fail=True)
+        if config in splits:
+            config, split = "", config
+        elif config and splits and os.path.isdir(dataset):
+            raise UserError(f"{text}: no split {config!r}; available: {', '.join(splits)}")
+    splits = _data_files(text, dataset, config)
     if not split:
         if "train" not in splits and len(splits) > 1:
             raise UserError(f"{text}: name a split as {dataset}:{next(iter(splits))}; available: {', '.join(splits)}")
@@ -168,12 +163,12 @@ def _open_dataset(text: str, dataset: str, config_and_split: list[str]) -> ClipT
     return _table_of_urls(text, [str(url) for url in splits[split]])
 
 
-def _data_files(text: str, dataset: str, config: str | None, may_fail: bool = False) -> dict[str, list] | None:
+def _data_files(text: str, dataset: str, config: str, may_fail: bool = False) -> dict[str, list]:
     try:
-        builder = datasets.load_dataset_builder(dataset, config)
+        builder = datasets.load_dataset_builder(dataset, config or None)
     except ValueError as error:
         if may_fail:  # several configurations and none named: the word must be one of them
-            return None
+            return {}
         raise UserError(f"{text}: {error}") from None
     except (OSError, datasets.exceptions.DatasetNotFoundError) as error:
         raise UserError(f"{text}: no such file or folder, and not found on the Hub ({first_line(error)})") from None
@@ -184,17 +179,11 @@ def _data_files(text: str, dataset: str, config: str | None, may_fail: bool = Fa
 
 def _table_of_urls(text: str, urls: Sequence[str]) -> ClipTable:
     """Parquet shards, tars or audio files, distinguished by their extension."""
-    by_kind = {
-        ".parquet": [url for url in urls if _extension(url) == ".parquet"],
-        ".tar": [url for url in urls if _extension(url) == ".tar"],
-        "audio": [url for url in urls if _extension(url) in AUDIO_EXTENSIONS],
-    }
-    if by_kind[".parquet"]:
-        return ParquetTable(by_kind[".parquet"])
-    if by_kind[".tar"]:
-        return TarTable(by_kind[".tar"])
-    if by_kind["audio"]:
-        paths = by_kind["audio"]
+    if shards := [url for url in urls if _extension(url) == ".parquet"]:
+        return ParquetTable(shards)
+    if tars := [url for url in urls if _extension(url) == ".tar"]:
+        return TarTable(tars)
+    if paths := [url for url in urls if _extension(url) in AUDIO_EXTENSIONS]:
         root = os.path.commonpath([str(PurePosixPath(path).parent) for path in paths])
         return FileTable([os.path.relpath(path, root) for path in paths], paths)
     raise UserError(f"{text}: neither audio ({_FORMATS}) nor .parquet nor .tar")

@@ -67,16 +67,13 @@ class CropStream:
         sources: Sequence[Source],
         settings: StreamSettings,
         batch_size: int,
-        consumer: int = 0,
-        num_consumers: int = 1,
-        state: StreamState | None = None,
+        consumer: int,
+        num_consumers: int,
+        state: StreamState,
     ):
-        self._sources = list(sources)
-        self._settings = settings
-        self._batch_size = batch_size
-        self._consumer = consumer
-        self._num_consumers = num_consumers
-        self._state = state or StreamState()
+        self._sources, self._settings, self._batch_size = list(sources), settings, batch_size
+        self._consumer, self._num_consumers = consumer, num_consumers
+        self._state = state
         self._groups: dict[int, list[tuple[Crop, Waiting]]] = {}
         self._left_out: list[BadAudio] = []
 
@@ -96,8 +93,7 @@ class CropStream:
 
     def _one_epoch(self) -> Iterator[StreamReport]:
         epoch, first = self._state.epoch, self._state.position
-        share = (self._consumer, self._num_consumers)
-        plan = plan_epoch(self._sources, self._settings, epoch, *share)
+        plan = plan_epoch(self._sources, self._settings, epoch, self._consumer, self._num_consumers)
         remaining = plan.source[first:]
         readers = [
             source.table.fetch(plan.clip[first:][remaining == index]) for index, source in enumerate(self._sources)
@@ -139,7 +135,7 @@ class CropStream:
         waiting = tuple(where for others in self._groups.values() for _, where in others)
         self._state = replace(self._state, waiting=waiting)
         left_out, self._left_out = self._left_out, []
-        return StreamReport(self._consumer, self._state, group and _collate(group), left_out)
+        return StreamReport(self._consumer, self._state, _collate(group) if group else None, left_out)
 
 
 def _collate(group: list[tuple[Crop, Waiting]]) -> dict:

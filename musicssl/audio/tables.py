@@ -5,11 +5,12 @@ file), the block that each clip belongs to. Audio is never decoded here.
 """
 
 import tarfile
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 import datasets
 import fsspec
@@ -41,25 +42,24 @@ class Clip:
     std: float = float("nan")
 
 
-class ClipTable(Protocol):
+class ClipTable(ABC):
     """The clips of one source."""
 
     num_clips: int
-    block_of_clip: np.ndarray | None  # (num_clips,) int64, or None where every clip is read on its own
-    buffer_limit: int  # the number of clips that a shuffle buffer may hold in memory
+    block_of_clip: np.ndarray | None = None  # (num_clips,) int64, or None where every clip is read on its own
+    buffer_limit = 1 << 62  # the number of clips that a shuffle buffer may hold in memory
 
+    @abstractmethod
     def fetch(self, indices: np.ndarray) -> Iterator[Clip]:
         """The clips with these indices, in this order; each is read when it is asked for."""
 
+    @abstractmethod
     def track_ids(self) -> list[str]:
         """The track of every clip."""
 
 
-class FileTable:
+class FileTable(ClipTable):
     """Audio files, local or remote; the paths are kept in Arrow, which forked workers share."""
-
-    block_of_clip = None
-    buffer_limit = 1 << 62
 
     def __init__(self, clip_ids: Sequence[str], paths: Sequence[str], known: Mapping[str, Sequence] | None = None):
         """`known` may hold columns track_id, mean and std."""
@@ -78,11 +78,8 @@ class FileTable:
             yield Clip(row["clip_id"], _remote_bytes(path), path, row["track_id"], row["mean"], row["std"])
 
 
-class TarTable:
+class TarTable(ClipTable):
     """The audio members of WebDataset tars, found by one pass over the tar headers, then read by offset."""
-
-    block_of_clip = None
-    buffer_limit = 1 << 62
 
     def __init__(self, urls: Sequence[str]):
         with ThreadPoolExecutor(_INDEX_THREADS) as pool:
@@ -112,30 +109,31 @@ class TarTable:
             yield Clip(clip_id, audio, f"{url}/{self._names[int(index)].as_py()}", track_id=clip_id)
 
 
-class ParquetTable:
+class ParquetTable(ClipTable):
     """Parquet rows with an audio column of {bytes, path}; whole row groups are read, each once per pass."""
+
+    block_of_clip: np.ndarray
 
     def __init__(self, urls: Sequence[str]):
         self._urls = list(urls)
         with ThreadPoolExecutor(_INDEX_THREADS) as pool:
             self._metadata = list(pool.map(_parquet_metadata, urls))
         self._audio_column = _audio_column(urls[0], self._metadata[0].schema.to_arrow_schema())
-        self._groups = [  # (file, row group in the file, first row of the group in the file)
-            (file, group, first_row)
-            for file, metadata in enumerate(self._metadata)
-            for group, first_row in _group_starts(metadata)
-        ]
-        rows = [self._metadata[file].row_group(group).num_rows for file, group, _ in self._groups]
-        self.block_of_clip = np.repeat(np.arange(len(rows)), rows)
-        self._first_clip = np.concatenate([[0], np.cumsum(rows)[:-1]]).astype(np.int64) if rows else np.zeros(0)
-        self.num_clips = int(sum(rows))
+        self._groups: list[tuple[int, int, int]] = []  # file, row group in the file, first row of the group in it
+        rows: list[int] = []
+        num_bytes = 0
+        for file, metadata in enumerate(self._metadata):
+            first_row = 0
+            for group in range(metadata.num_row_groups):
+                self._groups.append((file, group, first_row))
+                rows.append(metadata.row_group(group).num_rows)
+                num_bytes += metadata.row_group(group).total_byte_size
+                first_row += rows[-1]
+        self.num_clips = sum(rows)
         if not self.num_clips:
             raise UserError(f"{urls[0]}: the parquet files have no rows")
-        num_bytes = sum(
-            metadata.row_group(group).total_byte_size
-            for metadata in self._metadata
-            for group in range(metadata.num_row_groups)
-        )
+        self.block_of_clip = np.repeat(np.arange(len(rows)), rows)
+        self._first_clip = np.cumsum(rows) - rows
         self.buffer_limit = max(1, _BUFFER_BYTES * self.num_clips // max(1, num_bytes))
 
     def fetch(self, indices: np.ndarray) -> Iterator[Clip]:
@@ -152,10 +150,9 @@ class ParquetTable:
 
     def track_ids(self) -> list[str]:
         ids: list[str] = []
-        for block, (file, group, first_row) in enumerate(self._groups):
-            rows = range(first_row, first_row + self._metadata[file].row_group(group).num_rows)
-            names: list = [self._default_id(file, row) for row in rows]
+        for block, (file, _, first_row) in enumerate(self._groups):
             table = self._read_group(block, {"clip_id", "track_id"})
+            names = [self._default_id(file, first_row + row) for row in range(table.num_rows)]
             for column in ("clip_id", "track_id"):
                 if column in table.column_names:
                     known = table[column].to_pylist()
@@ -233,13 +230,6 @@ def _parquet_metadata(url: str) -> pq.FileMetaData:
             return pq.ParquetFile(stream).metadata
     except pa.ArrowInvalid as error:
         raise UserError(f"{url}: not a parquet file ({error})") from None
-
-
-def _group_starts(metadata: pq.FileMetaData) -> Iterator[tuple[int, int]]:
-    first_row = 0
-    for group in range(metadata.num_row_groups):
-        yield group, first_row
-        first_row += metadata.row_group(group).num_rows
 
 
 def _audio_column(url: str, schema: pa.Schema) -> str:

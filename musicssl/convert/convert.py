@@ -27,7 +27,8 @@ from musicssl.families import (
 from musicssl.files import whole_file
 from musicssl.model_files import save_for_hub, save_stock
 
-STOCK = {family.stock_config.model_type: (name, family) for name, family in FAMILIES.items()}
+# The families by the model types of their stock forms and by their own.
+READABLE = {family.stock_config.model_type: family for family in FAMILIES.values()} | FAMILIES
 TARGETS = ("ours", "stock", "fairseq")
 _PICKLES = ("pytorch_model.bin", "model.pt", "pytorch_model.pt")
 
@@ -84,14 +85,12 @@ def _config(source: str | Path) -> PreTrainedConfig:
 
 
 def _family(config: PreTrainedConfig) -> Family:
-    if config.model_type in FAMILIES:
-        return FAMILIES[config.model_type]
-    if config.model_type not in STOCK:
+    if config.model_type not in READABLE:
         raise UserError(
             f"the model type is {config.model_type!r}, which cannot be converted; available: reference .pt files,"
-            f" {', '.join([*STOCK, *FAMILIES])}"
+            f" {', '.join(READABLE)}"
         )
-    return STOCK[config.model_type][1]
+    return READABLE[config.model_type]
 
 
 def _from_fairseq(path: Path) -> tuple[PreTrainedModel, Wav2Vec2FeatureExtractor]:

@@ -5,7 +5,6 @@ Both hold the same tensors under other names; heads and the teacher also differ 
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import pairwise
 
 import torch
 from transformers import PreTrainedModel
@@ -85,7 +84,7 @@ def _music2vec_weights(state_dict: Mapping) -> Iterator[tuple[str, torch.Tensor]
         if name.startswith("final_proj."):
             yield name, tensor
         else:
-            yield f"data2vec_audio.{_encoder_name(name)}", tensor
+            yield f"data2vec_audio.{_renamed(name, _NAMES)}", tensor
     student_transformer = {
         name.removeprefix("encoder."): tensor for name, tensor in student.items() if name.startswith("encoder.")
     }
@@ -95,7 +94,7 @@ def _music2vec_weights(state_dict: Mapping) -> Iterator[tuple[str, torch.Tensor]
     else:
         teacher = student_transformer
     for name, tensor in teacher.items():
-        yield f"teacher.{_encoder_name(f'encoder.{name}').removeprefix('encoder.')}", tensor
+        yield _renamed(f"encoder.{name}", _NAMES).replace("encoder.", "teacher.", 1), tensor
 
 
 def _split_teacher(state_dict: Mapping) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
@@ -116,7 +115,7 @@ def _musichubert_weights(state_dict: Mapping, config) -> Iterator[tuple[str, tor
     classes = [config.num_reserved_classes + clusters for clusters in config.clusters_per_codebook]
     for name, tensor in state_dict.items():
         if name not in _PACKED:
-            yield f"hubert.{_encoder_name(name)}", tensor
+            yield f"hubert.{_renamed(name, _NAMES)}", tensor
             continue
         rows = classes if name == "label_embs_concat" else [config.projection_dim] * len(classes)
         if len(tensor) != sum(rows):
@@ -124,9 +123,8 @@ def _musichubert_weights(state_dict: Mapping, config) -> Iterator[tuple[str, tor
                 f"{name} has {len(tensor)} rows but the model needs {sum(rows)}: set num_clusters to the checkpoint's"
                 f" classes minus num_reserved_classes={config.num_reserved_classes}, and projection_dim to its width"
             )
-        starts = [sum(rows[:index]) for index in range(len(rows) + 1)]
-        for index, (start, end) in enumerate(pairwise(starts)):
-            yield f"heads.{index}.{_PACKED[name]}", tensor[start:end]
+        for index, part in enumerate(tensor.split(rows)):
+            yield f"heads.{index}.{_PACKED[name]}", part
 
 
 def to_fairseq(model: PreTrainedModel) -> dict[str, torch.Tensor | dict]:
@@ -135,7 +133,9 @@ def to_fairseq(model: PreTrainedModel) -> dict[str, torch.Tensor | dict]:
     other_norm = _LAYER_NORM if getattr(model.config, "feat_extract_norm", "layer") == "group" else _GROUP_NORM
     back = [(own, reference) for reference, own in _NAMES if (reference, own) != other_norm]
     packed = {own: reference for reference, own in _PACKED.items()}
-    state, teacher, heads = {}, {}, {}
+    state: dict[str, torch.Tensor | dict] = {}
+    teacher: dict[str, torch.Tensor] = {}
+    heads: dict[str, list[torch.Tensor]] = {}
     for name, tensor in model.state_dict().items():
         if name.startswith(prefix):
             state[_renamed(name.removeprefix(prefix), back)] = tensor
@@ -149,10 +149,6 @@ def to_fairseq(model: PreTrainedModel) -> dict[str, torch.Tensor | dict]:
     if teacher:
         state["_ema"] = teacher
     return state | {name: torch.cat(tensors) for name, tensors in heads.items()}
-
-
-def _encoder_name(name: str) -> str:
-    return _renamed(name, _NAMES)
 
 
 def _renamed(name: str, pairs: Iterable[tuple[str, str]]) -> str:

@@ -1,6 +1,7 @@
 """The training configuration of a reference (fairseq) checkpoint: read into a configuration of ours, and written."""
 
 import re
+from typing import Any
 
 from transformers import PreTrainedConfig
 
@@ -91,13 +92,13 @@ def reference_settings(config: PreTrainedConfig, do_normalize: bool) -> dict[str
 
 def _numbered(state: dict, pattern: str) -> list[str]:
     """The names pattern.format(0), pattern.format(1), … that `state` holds."""
-    names = []
+    names: list[str] = []
     while (name := pattern.format(len(names))) in state:
         names.append(name)
     return names
 
 
-def _setting(settings: object, name: str) -> object:
+def _setting(settings: object, name: str) -> Any:
     """A value of a training configuration, wherever the version of the reference stored it."""
     for section in (settings, *(_get(settings, key) for key in ("model", "task", "cfg", "args"))):
         if (value := _get(section, name)) is not None:
@@ -105,13 +106,13 @@ def _setting(settings: object, name: str) -> object:
     return None
 
 
-def _get(section: object, name: str) -> object:
+def _get(section: object, name: str) -> Any:
     if isinstance(section, dict) and name in section:
         return section[name]
     return section.__dict__.get(name) if isinstance(section, Inert) else None
 
 
-def _strides(layers: object) -> list[int]:
+def _strides(layers: str | None) -> list[int]:
     """`[(512, 10, 5)] + [(512, 3, 2)] * 4` -> 5, 2, 2, 2, 2."""
     found = re.findall(r"\(\s*\d+\s*,\s*\d+\s*,\s*(\d+)\s*\)\s*\]?\s*(?:\*\s*(\d+))?", layers or "")
     return [int(stride) for stride, times in found for _ in range(int(times or 1))]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from musicssl.errors import UserError
+from musicssl.errors import UserError, first_line
 
 _REBUILD = {
     ("collections", "OrderedDict"),
@@ -72,8 +72,7 @@ def read_checkpoint(path: Path) -> dict:
     try:
         content = torch.load(path, map_location="cpu", weights_only=False, pickle_module=_MODULE)
     except Exception as error:  # a damaged pickle can raise anything
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"{path} is no PyTorch checkpoint that can be read: {reason}") from None
+        raise UserError(f"{path} is no PyTorch checkpoint that can be read: {first_line(error)}") from None
     if not isinstance(content, dict) or isinstance(content, Inert):
         raise UserError(f"{path} holds a {type(content).__name__}, not a checkpoint")
     return content

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile as sf
 
+from musicssl.audio.write import write_audio
 from musicssl.demo.composition import compose
 from musicssl.demo.render import SAMPLING_RATE, add_at, finish, render
 from musicssl.demo.sounds import TIMBRES, play
@@ -44,11 +44,10 @@ class CollectionSettings:
 
 def write_pretrain(directory: Path, settings: CollectionSettings) -> None:
     """Write unlabelled tracks in all styles, keys and tempi."""
-    directory.mkdir(parents=True)
     for index in range(settings.clips):
         rng = clip_generator(settings.seed, "pretrain", index)
         waveform = render(compose(rng, settings.clip_seconds), rng)
-        sf.write(directory / f"track-{index:04d}.flac", waveform, SAMPLING_RATE, subtype="PCM_16")
+        write_audio(directory / f"track-{index:04d}.flac", waveform, SAMPLING_RATE)
 
 
 def write_notes(directory: Path, settings: CollectionSettings) -> None:
@@ -59,7 +58,7 @@ def write_notes(directory: Path, settings: CollectionSettings) -> None:
         midi = int(rng.integers(48, 84))
         mix = np.zeros(int(NOTE_SECONDS * SAMPLING_RATE), dtype=np.float32)
         seconds, velocity = rng.uniform(0.5, 1.2), rng.uniform(0.3, 1.0)
-        add_at(mix, play(TIMBRES[instrument], midi, seconds, velocity, rng, SAMPLING_RATE), 0.05, SAMPLING_RATE)
+        add_at(mix, play(TIMBRES[instrument], midi, seconds, velocity, rng), 0.05)
         labels = {"instrument": instrument, "pitch": midi, "pitch_class": TONICS[midi % 12]}
         _add_clip(directory / split, f"note-{index:04d}.flac", finish(mix, rng), labels)
 
@@ -94,8 +93,7 @@ def _clips(train: int) -> Iterable[tuple[str, int]]:
 
 def _add_clip(directory: Path, name: str, waveform: np.ndarray, labels: dict[str, object]) -> None:
     """Write one clip and append its row to the folder's metadata.csv."""
-    directory.mkdir(parents=True, exist_ok=True)
-    sf.write(directory / name, waveform, SAMPLING_RATE, subtype="PCM_16")
+    write_audio(directory / name, waveform, SAMPLING_RATE)
     metadata = directory / "metadata.csv"
     is_new = not metadata.exists()
     with metadata.open("a", newline="", encoding="utf-8") as file:

@@ -57,51 +57,36 @@ class Piece:
         return f"{TONICS[self.tonic]} {self.mode}"
 
 
-def compose(
-    rng: np.random.Generator,
-    seconds: float,
-    style: str | None = None,
-    key: str | None = None,
-    tempo_bpm: float | None = None,
-    instruments: dict[str, str] | None = None,
-    drums: bool = True,
-) -> Piece:
+def compose(rng: np.random.Generator, seconds: float, style: str | None = None, key: str | None = None) -> Piece:
     """Compose an excerpt; what is not given is drawn from the ranges of the style.
 
     Args:
         seconds: length of the excerpt; it starts inside a bar, like a cut from a longer track.
         style: one of `STYLES`.
         key: one of `musicssl.keys.KEYS`.
-        instruments: the timbre of each part; missing parts are drawn, None silences a part.
-        drums: whether the style's drums play.
     """
     style = style or str(rng.choice(list(STYLES)))
     rules = STYLES[style]
     mode = key.split()[1] if key else MODES[int(rng.random() < rules.minor_probability)]
     tonic = TONICS.index(key.split()[0]) if key else int(rng.integers(12))
-    tempo_bpm = tempo_bpm or float(rng.uniform(*rules.tempo_bpm))
-    parts = {"lead": str(rng.choice(rules.lead)), "harmony": str(rng.choice(rules.harmony)), "bass": "bass"}
-    parts |= instruments or {}
+    tempo_bpm = float(rng.uniform(*rules.tempo_bpm))
+    instruments = {"lead": str(rng.choice(rules.lead)), "harmony": str(rng.choice(rules.harmony)), "bass": "bass"}
     grid = _beat_grid(rng, seconds, tempo_bpm)
     first = -int(rng.integers(rules.beats_per_bar))
-    bars = range(-(-(len(grid) - 1 - first) // rules.beats_per_bar))
+    num_bars = -(-(len(grid) - 1 - first) // rules.beats_per_bar)
     chords = PROGRESSIONS[mode][int(rng.integers(len(PROGRESSIONS[mode])))]
     writer = _Writer(rng, rules, grid, first, tonic, mode)
-    for bar in bars:
+    for bar in range(num_bars):
         degree = chords[bar % len(chords)]
         # Every second phrase has fewer notes, as verse and chorus differ.
         full = (bar // 4) % 2 == 0
-        if parts["harmony"]:
-            writer.harmony(bar, degree)
-        if parts["bass"]:
-            writer.bass(bar, degree)
-        if parts["lead"]:
-            writer.lead(bar, degree, rules.density * (1.0 if full else 0.6))
-        if drums:
-            writer.drums(bar, fill=bar % 4 == 3)
+        writer.harmony(bar, degree)
+        writer.bass(bar, degree)
+        writer.lead(bar, degree, rules.density * (1.0 if full else 0.6))
+        writer.drums(bar, fill=bar % 4 == 3)
     beats = [(index, time) for index, time in enumerate(grid) if 0.0 <= time < seconds]
     return Piece(
-        style, tonic, mode, tempo_bpm, {part: name for part, name in parts.items() if name},
+        style, tonic, mode, tempo_bpm, instruments,
         tuple(writer.notes), tuple(writer.strokes),
         tuple(round(float(time), 3) for _, time in beats),
         tuple(round(float(time), 3) for index, time in beats if (index + first) % rules.beats_per_bar == 0),

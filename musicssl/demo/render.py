@@ -4,29 +4,27 @@ import numpy as np
 from scipy.signal import oaconvolve
 
 from musicssl.demo.composition import Piece
-from musicssl.demo.sounds import TIMBRES, play, strike
+from musicssl.demo.sounds import SAMPLING_RATE, TIMBRES, play, strike
 
-SAMPLING_RATE = 16_000
 PART_GAINS = {"lead": 0.9, "harmony": 0.55, "bass": 0.8}
 
 
-def render(piece: Piece, rng: np.random.Generator, sampling_rate: int = SAMPLING_RATE) -> np.ndarray:
+def render(piece: Piece, rng: np.random.Generator) -> np.ndarray:
     """Play all notes and strokes of `piece` in a simulated room; float32 (N,), |x| <= 1."""
-    mix = np.zeros(round(piece.seconds * sampling_rate), dtype=np.float32)
+    mix = np.zeros(round(piece.seconds * SAMPLING_RATE), dtype=np.float32)
     for note in piece.notes:
         timbre = TIMBRES[piece.instruments[note.part]]
-        sound = play(timbre, note.midi, note.seconds, note.velocity * PART_GAINS[note.part], rng, sampling_rate)
-        add_at(mix, sound, note.onset_seconds, sampling_rate)
+        sound = play(timbre, note.midi, note.seconds, note.velocity * PART_GAINS[note.part], rng)
+        add_at(mix, sound, note.onset_seconds)
     for stroke in piece.strokes:
-        sound = strike(stroke.drum, 0.7 * stroke.velocity, rng, sampling_rate)
-        add_at(mix, sound, stroke.onset_seconds, sampling_rate)
-    return finish(mix, rng, sampling_rate)
+        add_at(mix, strike(stroke.drum, 0.7 * stroke.velocity, rng), stroke.onset_seconds)
+    return finish(mix, rng)
 
 
-def finish(mix: np.ndarray, rng: np.random.Generator, sampling_rate: int = SAMPLING_RATE) -> np.ndarray:
+def finish(mix: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Add a room, a little noise, soft limiting and a level between -12 and -1 dB. (N,) -> (N,) float32."""
     room_seconds = rng.uniform(0.15, 0.5)
-    times = np.arange(int(room_seconds * sampling_rate)) / sampling_rate
+    times = np.arange(int(room_seconds * SAMPLING_RATE)) / SAMPLING_RATE
     tail = rng.standard_normal(len(times)) * np.exp(-6.9 * times / room_seconds)
     tail /= np.sqrt(np.sum(tail**2)) + 1e-12
     mix = mix + rng.uniform(0.05, 0.25) * oaconvolve(mix, tail)[: len(mix)]
@@ -35,8 +33,8 @@ def finish(mix: np.ndarray, rng: np.random.Generator, sampling_rate: int = SAMPL
     return (10.0 ** rng.uniform(-0.6, -0.05) * np.tanh(1.5 * mix / peak) / np.tanh(1.5)).astype(np.float32)
 
 
-def add_at(mix: np.ndarray, sound: np.ndarray, onset_seconds: float, sampling_rate: int) -> None:
+def add_at(mix: np.ndarray, sound: np.ndarray, onset_seconds: float) -> None:
     """Add `sound` into `mix` in place, cut at its end."""
-    start = round(onset_seconds * sampling_rate)
+    start = round(onset_seconds * SAMPLING_RATE)
     part = mix[start : start + len(sound)]
     part += sound[: len(part)]

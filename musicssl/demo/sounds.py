@@ -1,4 +1,4 @@
-"""Timbres and drums: one note or stroke in, its waveform out.
+"""Timbres and drums: one note or stroke in, its waveform at 16 kHz out.
 
 A note is read from two single-cycle wavetables, a bright and a dark one, which are cross-faded over time, since the
 high partials of plucked and struck sounds decay first. This takes two table reads per sample for any number of
@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+SAMPLING_RATE = 16_000
 TABLE_LENGTH = 2048
 MAX_HARMONICS = 60
+Bend = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -69,13 +71,7 @@ def midi_to_hz(midi: float) -> float:
 
 
 def play(
-    timbre: Timbre,
-    midi: float,
-    seconds: float,
-    velocity: float,
-    rng: np.random.Generator,
-    sampling_rate: int,
-    bend: Callable[[np.ndarray], np.ndarray] | None = None,
+    timbre: Timbre, midi: float, seconds: float, velocity: float, rng: np.random.Generator, bend: Bend | None = None
 ) -> np.ndarray:
     """Play one note, including its release.
 
@@ -87,29 +83,23 @@ def play(
     Returns:
         float32 (N,), peak about `velocity`.
     """
-    length = int((seconds + timbre.release_seconds) * sampling_rate)
-    times = np.arange(length, dtype=np.float32) / sampling_rate
+    length = int((seconds + timbre.release_seconds) * SAMPLING_RATE)
+    times = np.arange(length, dtype=np.float32) / SAMPLING_RATE
     # No two notes of a real instrument are equal: each is detuned by a few cents and differs slightly in brightness.
     hz = midi_to_hz(midi + rng.normal(0.0, 0.05))
     slope = timbre.slope + rng.normal(0.0, 0.1) + 0.3 * (0.7 - velocity)
-    positions = TABLE_LENGTH * hz * _warped(timbre, times, rng, bend, sampling_rate)
+    positions = TABLE_LENGTH * hz * _warped(timbre, times, rng, bend)
     phases = rng.uniform(0.0, 2.0 * np.pi, MAX_HARMONICS)
-    wave = _read(_table(timbre, slope, hz, phases, sampling_rate), positions)
+    wave = _read(_table(timbre, slope, hz, phases), positions)
     if timbre.darkening:
-        dark = _read(_table(timbre, slope + timbre.darkening, hz, phases, sampling_rate), positions)
+        dark = _read(_table(timbre, slope + timbre.darkening, hz, phases), positions)
         wave = dark + (wave - dark) * np.exp(-times / 0.25)
     if timbre.breath:
         wave = wave + timbre.breath * rng.standard_normal(length, dtype=np.float32)
     return (velocity * wave * _envelope(timbre, times, seconds, rng)).astype(np.float32)
 
 
-def _warped(
-    timbre: Timbre,
-    times: np.ndarray,
-    rng: np.random.Generator,
-    bend: Callable[[np.ndarray], np.ndarray] | None,
-    sampling_rate: int,
-) -> np.ndarray:
+def _warped(timbre: Timbre, times: np.ndarray, rng: np.random.Generator, bend: Bend | None) -> np.ndarray:
     """Cycles per Hz up to each time: plain time, warped by vibrato and pitch bend. (N,) -> (N,) float64."""
     warped = times.astype(np.float64)
     if timbre.vibrato_cents:
@@ -118,13 +108,13 @@ def _warped(
         grown = np.minimum(warped / 0.25, 1.0)
         warped = warped - grown * depth / rate * np.cos(rate * warped + rng.uniform(0.0, 2.0 * np.pi))
     if bend is not None:
-        warped = warped + np.cumsum(2.0 ** (bend(times) / 12.0) - 1.0) / sampling_rate
+        warped = warped + np.cumsum(2.0 ** (bend(times) / 12.0) - 1.0) / SAMPLING_RATE
     return warped
 
 
-def _table(timbre: Timbre, slope: float, hz: float, phases: np.ndarray, sampling_rate: int) -> np.ndarray:
+def _table(timbre: Timbre, slope: float, hz: float, phases: np.ndarray) -> np.ndarray:
     """One cycle without harmonics above the Nyquist frequency, unit power. (TABLE_LENGTH,)"""
-    count = max(1, min(MAX_HARMONICS, int(0.48 * sampling_rate / hz)))
+    count = max(1, min(MAX_HARMONICS, int(0.48 * SAMPLING_RATE / hz)))
     harmonics = np.arange(1, count + 1)
     amplitudes = harmonics ** -float(slope) * np.where(harmonics % 2 == 0, timbre.even, 1.0)
     if timbre.formants:
@@ -155,10 +145,10 @@ def _envelope(timbre: Timbre, times: np.ndarray, seconds: float, rng: np.random.
     return envelope
 
 
-def strike(drum: str, velocity: float, rng: np.random.Generator, sampling_rate: int) -> np.ndarray:
+def strike(drum: str, velocity: float, rng: np.random.Generator) -> np.ndarray:
     """One stroke of `kick`, `snare`, `hat`, `open_hat`, `clap` or `tom`; float32 (N,), peak about `velocity`."""
     seconds, decay, tone_hz, sweep_hz, noise = _DRUMS[drum]
-    times = np.arange(int(seconds * sampling_rate), dtype=np.float32) / sampling_rate
+    times = np.arange(int(seconds * SAMPLING_RATE), dtype=np.float32) / SAMPLING_RATE
     tune = rng.uniform(0.95, 1.05)
     # The pitch of a drum head falls while it rings; the phase is the integral of the falling frequency.
     cycles = tune * (tone_hz * times + sweep_hz * 0.03 * (1.0 - np.exp(-times / 0.03)))

@@ -4,8 +4,9 @@ Every number of a card goes through a `Ledger`, which records its file and field
 written.
 """
 
+import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCardData
@@ -19,7 +20,7 @@ from musicssl.publish.provenance import Ledger
 from musicssl.tables import Table
 
 NUMBERS_FILE = "card_numbers.json"
-# The configuration fields and recipe keys that a card shows, with the names that a reader sees.
+# What a card shows of config.json, the recipe and environment.json, with the names that a reader sees.
 MODEL_FIELDS = {
     "num_hidden_layers": "transformer layers", "hidden_size": "width", "num_attention_heads": "attention heads",
     "front_end_features": "front end", "sampling_rate": "sampling rate, Hz",
@@ -33,6 +34,10 @@ RECIPE_FIELDS = {
     "mask_span": "mask span, frames", "max_updates": "updates planned",
     "audio_seconds_per_update": "audio per update, s", "learning_rate": "peak learning rate", "schedule": "schedule",
     "weight_decay": "weight decay", "mixed_precision": "mixed precision", "seed": "seed",
+}  # fmt: skip
+ENVIRONMENT_FIELDS = {
+    "hardware": "hardware", "processes": "processes", "train_clips": "training clips", "torch": "torch",
+    "transformers": "transformers",
 }  # fmt: skip
 
 
@@ -59,11 +64,12 @@ def write_card(
     config = ledger.read("config.json")
     if config is None or config["model_type"] not in SUMMARIES:
         raise UserError(f"{directory} holds no config.json of a music2vec or musicHuBERT model")
-    text = render(ledger, config, model_id or directory.name, licence, data_description, _draw(directory, config))
-    if unsupported := ledger.unsupported(text):
-        raise UserError(
-            f"the card of {directory} shows numbers without a source: {', '.join(sorted(set(unsupported)))}"
-        )
+    pictures = {
+        "training_picture": draw_training(directory, config["model_type"]),
+        "layers_picture": draw_layers(directory),
+    }
+    text = render(ledger, config, model_id or directory.name, licence, data_description, pictures)
+    ledger.check(text, directory)
     write_json(directory / NUMBERS_FILE, ledger.entries)
     write_text(directory / "README.md", text)
     return directory / "README.md"
@@ -95,7 +101,8 @@ def render(
         model_table=_table([*_fields(ledger, "config.json", config, MODEL_FIELDS), *_parameters(ledger)]),
         training_table=_table([
             *_fields(ledger, of_model, own_recipe, RECIPE_FIELDS),
-            *_iterations(ledger, recipe.get("iterations") or []), *_progress(ledger, metrics), *_environment(ledger),
+            *_iterations(ledger, recipe.get("iterations") or []), *_progress(ledger, metrics),
+            *_fields(ledger, "environment.json", ledger.read("environment.json") or {}, ENVIRONMENT_FIELDS),
         ]) or "There is no recipe.yaml, so that the training settings are not known.",
         data_description=data_description,
         has_metrics=bool(metrics),
@@ -115,21 +122,25 @@ def render(
 
 def _metadata(ledger: Ledger, title: str, family: str, licence: str | None, results: dict) -> ModelCardData:
     evaluations = []
-    for task, result in results["tasks"].items():
-        for metric, score in result["metrics"].items():
-            if score["mean"] is None:
-                continue
-            source = f"results.json: tasks/{task}/metrics/{metric}/mean"
-            ledger.quote(score["mean"], source)
-            name = ledger.cite(result.get("title", task), f"results.json: tasks/{task}/title")
-            evaluations.append(EvalResult(
-                task_type="audio-classification", dataset_type=task, dataset_name=name,
-                metric_type=metric, metric_name=metric, metric_value=score["mean"],
-            ))  # fmt: skip
+    for task, result, metric, score in _measured(results):
+        ledger.quote(score["mean"], f"results.json: tasks/{task}/metrics/{metric}/mean")
+        name = ledger.cite(result.get("title", task), f"results.json: tasks/{task}/title")
+        evaluations.append(EvalResult(
+            task_type="audio-classification", dataset_type=task, dataset_name=name,
+            metric_type=metric, metric_name=metric, metric_value=score["mean"],
+        ))  # fmt: skip
     return ModelCardData(
         model_name=title, library_name="transformers", license=licence, eval_results=evaluations or None,
         pipeline_tag="feature-extraction", tags=["music", "audio", "self-supervised", family],
     )  # fmt: skip
+
+
+def _measured(results: dict) -> Iterator[tuple[str, dict, str, dict]]:
+    """Task, its result, metric and score, wherever there is a score."""
+    for task, result in results["tasks"].items():
+        for metric, score in result["metrics"].items():
+            if score["mean"] is not None:
+                yield task, result, metric, score
 
 
 def _fields(ledger: Ledger, name: str, values: dict, shown: dict[str, str]) -> list[tuple[str, str]]:
@@ -161,17 +172,10 @@ def _parameters(ledger: Ledger) -> list[tuple[str, str]]:
     if not path.is_file():
         return []
     with safe_open(path, framework="np") as tensors:
-        sizes = {name: _size(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
+        sizes = {name: math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
     prefix = ("data2vec_audio.", "hubert.")
     encoder = sum(size for name, size in sizes.items() if name.startswith(prefix)) or sum(sizes.values())
     return [("encoder parameters", ledger.quote(encoder, "model.safetensors: shapes of the encoder", ","))]
-
-
-def _size(shape: list[int]) -> int:
-    size = 1
-    for length in shape:
-        size *= length
-    return size
 
 
 def _progress(ledger: Ledger, metrics: list[dict]) -> list[tuple[str, str]]:
@@ -186,13 +190,6 @@ def _progress(ledger: Ledger, metrics: list[dict]) -> list[tuple[str, str]]:
         source = "metrics.jsonl: perf/audio_seconds_per_second, median of the rows"
         rows.append(("throughput, audio s per s", ledger.quote(statistics.median(speeds), source, ".3g")))
     return rows
-
-
-def _environment(ledger: Ledger) -> list[tuple[str, str]]:
-    """What the run recorded of its machine and data in `environment.json`."""
-    shown = {"hardware": "hardware", "processes": "processes", "train_clips": "training clips", "torch": "torch",
-             "transformers": "transformers"}  # fmt: skip
-    return _fields(ledger, "environment.json", ledger.read("environment.json") or {}, shown)
 
 
 def _curve_ends(ledger: Ledger, metrics: list[dict]) -> str:
@@ -227,23 +224,17 @@ def _codebooks(ledger: Ledger) -> str:
 
 def _scores(ledger: Ledger, results: dict) -> str:
     rows = []
-    for task, result in results["tasks"].items():
+    for task, result, metric, score in _measured(results):
         where = f"results.json: tasks/{task}"
-        for metric, score in result["metrics"].items():
-            if score["mean"] is None:
-                continue
-            source = f"{where}/metrics/{metric}"
-            interval = "–"
-            if score.get("ci95"):
-                low, high = (ledger.quote(100 * end, f"{source}/ci95", ".1f") for end in score["ci95"])
-                interval = f"{low} to {high}"
-            rows.append((
-                ledger.cite(result.get("title", task), f"{where}/title"), metric,
-                ledger.quote(100 * score["mean"], f"{source}/mean", ".1f"), interval,
-                ledger.quote(result["layer"], f"{where}/layer"),
-                ledger.quote(result["split_sizes"]["test"], f"{where}/split_sizes/test"),
-                ledger.cite(result.get("comparable_to") or "–", f"{where}/comparable_to"),
-            ))  # fmt: skip
+        source = f"{where}/metrics/{metric}"
+        interval = [ledger.quote(100 * end, f"{source}/ci95", ".1f") for end in score.get("ci95") or ()]
+        rows.append((
+            ledger.cite(result.get("title", task), f"{where}/title"), metric,
+            ledger.quote(100 * score["mean"], f"{source}/mean", ".1f"), " to ".join(interval) or "–",
+            ledger.quote(result["layer"], f"{where}/layer"),
+            ledger.quote(result["split_sizes"]["test"], f"{where}/split_sizes/test"),
+            ledger.cite(result.get("comparable_to") or "–", f"{where}/comparable_to"),
+        ))  # fmt: skip
     return _markdown(("task", "metric", "score", "interval", "layer", "test clips", "comparable to"), rows)
 
 
@@ -264,13 +255,5 @@ def _table(rows: list[tuple[str, str]]) -> str:
     return _markdown(("setting", "value"), rows)
 
 
-def _markdown(header: Sequence[str], rows: list[tuple[str, ...]]) -> str:
+def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return Table(header, rows).markdown(aligned=False) if rows else ""
-
-
-def _draw(directory: Path, config: dict) -> dict[str, str | None]:
-    """Draw the pictures of the card; None for one that has nothing to show."""
-    return {
-        "training_picture": draw_training(directory, config["model_type"]),
-        "layers_picture": draw_layers(directory),
-    }

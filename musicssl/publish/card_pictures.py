@@ -2,19 +2,18 @@
 
 from pathlib import Path
 
-from musicssl.errors import UserError
-from musicssl.files import read_json, whole_file
-from musicssl.plotting import load_pyplot
+from musicssl.files import read_json
+from musicssl.plotting import load_pyplot, save_figure
 from musicssl.pretraining.files.curves import plot_training
 
 
 def draw_training(directory: Path, title: str) -> str | None:
-    """Draw training.png from metrics.jsonl; None when there are no rows or no matplotlib."""
+    """Draw training.png from metrics.jsonl; None when there are no rows."""
     metrics = directory / "metrics.jsonl"
     if not metrics.is_file() or not metrics.stat().st_size:
         return None
     plot_training(metrics, directory / "training.png", title)
-    return "training.png" if (directory / "training.png").is_file() else None
+    return "training.png"
 
 
 def draw_layers(directory: Path) -> str | None:
@@ -28,17 +27,11 @@ def draw_layers(directory: Path) -> str | None:
             curves[task] = sorted(points.items())
     if not curves:
         return None
-    try:
-        pyplot = load_pyplot()
-    except UserError:  # no matplotlib: the table of the card holds the same numbers
-        return None
-    figure, axis = pyplot.subplots(figsize=(6, 3.2))
-    for task, points in curves.items():
-        axis.plot(*zip(*points, strict=True), marker="o", markersize=3, label=task)
+    figure, axis = load_pyplot().subplots(figsize=(6, 3.2))
+    for task, curve in curves.items():
+        axis.plot(*zip(*curve, strict=True), marker="o", markersize=3, label=task)
     axis.set_xlabel("hidden state (0: input of the transformer)")
     axis.set_ylabel("validation score")
     axis.legend(ncols=2, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    with whole_file(directory / "layers.png") as partial:
-        figure.savefig(partial, format="png")
-    pyplot.close(figure)
+    save_figure(figure, directory / "layers.png")
     return "layers.png"

@@ -2,15 +2,18 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from musicssl.errors import UserError
+
 # A digit right after a letter belongs to a name (music2vec, layer6); any other is a number.
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:,\d{3})*(?:\.\d+)*(?:[eE][-+]?\d+)?")
-_READERS = {
+_READERS: dict[str, Callable[[str], Any]] = {
     ".json": json.loads,
     ".yaml": yaml.safe_load,
     ".jsonl": lambda text: [json.loads(line) for line in text.splitlines()],
@@ -29,16 +32,14 @@ class Ledger:
     directory: Path
     entries: dict[str, str] = field(default_factory=dict)
 
-    def read(self, name: str):
+    def read(self, name: str) -> Any:
         """The parsed content of a .json, .jsonl or .yaml file; None when the file does not exist."""
         path = self.directory / name
         return _READERS[path.suffix](path.read_text(encoding="utf-8")) if path.is_file() else None
 
     def quote(self, value: object, source: str, form: str = "") -> str:
         """The text of a value read from `source`, as `format(value, form)` writes it."""
-        text = format(value, form) if form else str(value)
-        self.entries.setdefault(text, source)
-        return text
+        return self.cite(format(value, form) if form else str(value), source)
 
     def cite(self, text: str, source: str) -> str:
         """A text that is quoted with the numbers in it."""
@@ -48,6 +49,11 @@ class Ledger:
     def unsupported(self, document: str) -> list[str]:
         """The numbers of a Markdown document that have no source."""
         return unsupported_numbers(document.replace("\\|", "|"), self.entries)
+
+    def check(self, card: str, of: object) -> None:
+        """Raise UserError when the card of a model or recipe shows a number without a source."""
+        if numbers := self.unsupported(card):
+            raise UserError(f"the card of {of} shows numbers without a source: {', '.join(sorted(set(numbers)))}")
 
 
 def unsupported_numbers(document: str, supported: Iterable[str]) -> list[str]:

@@ -9,7 +9,7 @@ import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def check_repo_id(repo_id: str, flag: str = "--hub_model_id") -> None:
 
 
 def _print_to_stderr(line: str) -> None:
-    print(line, file=sys.stderr)
+    print(line, file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,10 @@ def push_directory(
     """Upload a directory to a model repository on the Hub; the repository is created if needed.
 
     Args:
-        directory: the directory to publish; `checkpoint-*` folders and hidden files are left out.
+        directory: its `checkpoint-*` folders and hidden files are left out.
         repo_id: OWNER/NAME.
         private: whether a new repository is private; an existing one keeps its visibility.
         tag: the tag of the commit, `update-400000` for example; a tag that exists is not moved.
-        retries: what to do while the network or the server fails.
         report: receives one line per failure.
 
     Returns:
@@ -90,10 +89,18 @@ def push_directory(
     while True:
         try:
             return _push_once(directory, repo_id, private, tag)
-        except Exception as error:  # sorted below: a passing failure is tried again, any other is raised
-            reason = redact(first_line(_cause(error)))
-            if not _may_pass(error):
-                raise _refusal(repo_id, error, reason) from None
+        except Exception as error:  # a passing failure is tried again, any other is raised
+            cause = _cause(error)
+            reason = redact(first_line(cause))
+            response = cause.response if isinstance(cause, HfHubHTTPError) else None
+            status = None if response is None else response.status_code
+            if status in (401, 403):
+                raise UserError(
+                    f"the access token has no permission to write to {repo_id}: run `hf auth login` or set HF_TOKEN"
+                ) from None
+            lost_connection = _is_transport(cause) or isinstance(cause, ConnectionError | TimeoutError)
+            if status not in RETRY_STATUS and not lost_connection:
+                raise UserError(f"cannot push to {repo_id}: {reason}") from None
         if retries.attempts is not None and attempt >= retries.attempts:
             raise UserError(f"the push to {repo_id} failed after {attempt} attempts: {reason}; run it again to resume")
         report(f"push to {repo_id} failed ({reason}); attempt {attempt + 1} in {wait_seconds:g} s")
@@ -106,45 +113,26 @@ def _push_once(directory: Path, repo_id: str, private: bool, tag: str | None) ->
     api = HfApi(library_name="musicssl")
     api.create_repo(repo_id, private=private, exist_ok=True)
     message = f"Publish the model, {tag}" if tag else "Publish the model"
-    commit = api.upload_folder(
-        repo_id=repo_id, folder_path=directory, commit_message=message, ignore_patterns=list(IGNORED)
-    )
+    ignored = list(IGNORED)  # a copy: `upload_folder` appends its own
+    commit = api.upload_folder(repo_id=repo_id, folder_path=directory, commit_message=message, ignore_patterns=ignored)
     if tag:
         api.create_tag(repo_id, tag=tag, revision=commit.oid, exist_ok=True)
     return commit.oid
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
 def _cause(error: BaseException) -> BaseException:
     """The error of the network or the server, which `huggingface_hub` wraps."""
-    return next((link for link in _chain(error) if isinstance(link, HfHubHTTPError) or _is_transport(link)), error)
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, HfHubHTTPError) or _is_transport(link):
+            return link
+        link = link.__cause__ or link.__context__
+    return error
 
 
 def _is_transport(error: BaseException) -> bool:
     # By name: `huggingface_hub` has changed its HTTP library before, and none of them is our dependency.
     return any(base.__name__ == "TransportError" for base in type(error).__mro__)
-
-
-def _may_pass(error: BaseException) -> bool:
-    cause = _cause(error)
-    if isinstance(cause, HfHubHTTPError):
-        return cause.response is not None and cause.response.status_code in RETRY_STATUS
-    return _is_transport(cause) or isinstance(cause, ConnectionError | TimeoutError)
-
-
-def _refusal(repo_id: str, error: BaseException, reason: str) -> Exception:
-    cause = _cause(error)
-    status = cause.response.status_code if isinstance(cause, HfHubHTTPError) and cause.response is not None else None
-    if status in (401, 403):
-        return UserError(
-            f"the access token has no permission to write to {repo_id}: run `hf auth login` or set HF_TOKEN"
-        )
-    return UserError(f"cannot push to {repo_id}: {reason}")
 
 
 class BackgroundPusher:

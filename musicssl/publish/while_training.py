@@ -1,6 +1,5 @@
 """Publish a run: once, or at every few checkpoints while it trains (`--push_to_hub`)."""
 
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,13 +39,10 @@ def push_run(
     """
     with tempfile.TemporaryDirectory() as tree:
         assemble(directory, tree, dtype, model_id=hub_model_id, licence=licence, data_description=data_description)
-        tag = _tag_of(Path(tree))
+        metrics = Path(tree, "metrics.jsonl")
+        rows = read_metrics(metrics) if metrics.is_file() else []
+        tag = f"update-{rows[-1]['update']}" if rows else None
         return push_directory(Path(tree), hub_model_id, private=private, tag=tag), tag
-
-
-def _tag_of(tree: Path) -> str | None:
-    rows = read_metrics(tree / "metrics.jsonl") if (tree / "metrics.jsonl").is_file() else []
-    return f"update-{rows[-1]['update']}" if rows else None
 
 
 @contextmanager
@@ -68,10 +64,7 @@ def push_while_training(hub_model_id: str | None, private: bool, every: int) -> 
     def prepare(snapshot: Path, tree: Path) -> None:
         assemble(snapshot, tree, model_id=hub_model_id)
 
-    def report(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
-
-    pusher = BackgroundPusher(hub_model_id, prepare, private=private, report=report)
+    pusher = BackgroundPusher(hub_model_id, prepare, private=private)
     checkpoints, left_over = 0, None
 
     def after_checkpoint(run_directory: Path, update: int) -> None:

@@ -1,4 +1,4 @@
-"""Write audio and text files of the archives."""
+"""Make the pieces of the archives; write their audio and text files."""
 
 from pathlib import Path
 
@@ -6,7 +6,16 @@ import numpy as np
 import soundfile as sf
 import soxr
 
-from musicssl.demo.render import SAMPLING_RATE
+from musicssl.demo.collection import clip_generator
+from musicssl.demo.composition import Piece, compose
+from musicssl.demo.render import SAMPLING_RATE, render
+
+
+def make_piece(seed: int, part: str, index: int, seconds: float, **choices: str) -> tuple[Piece, np.ndarray]:
+    """The piece of one clip, and its waveform; `choices` are the style and the key of `compose`."""
+    rng = clip_generator(seed, part, index)
+    piece = compose(rng, seconds, **choices)
+    return piece, render(piece, rng)
 
 
 def write_audio(path: Path, waveform: np.ndarray, sampling_rate: int = SAMPLING_RATE) -> None:

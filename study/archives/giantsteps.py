@@ -2,11 +2,8 @@
 
 from pathlib import Path
 
-from musicssl.demo.collection import clip_generator
-from musicssl.demo.composition import compose
-from musicssl.demo.render import render
 from musicssl.keys import KEYS
-from study.archives.audio import write_audio, write_lines
+from study.archives.audio import make_piece, write_audio, write_lines
 
 TRAINING_SONGS, TEST_SONGS = 26, 10
 SECONDS = 30.5  # one whole window of the task; the originals last two minutes
@@ -18,7 +15,6 @@ def write(root: Path, seed: int, size: int = 1) -> None:
     mtg, test = root / "giantsteps-mtg-key-dataset", root / "giantsteps-key-dataset"
     annotations, metadata = ["ID\tMANUAL KEY\tC"], ["ID\tARTIST\tTITLE"]
     for index in range((TRAINING_SONGS + TEST_SONGS) * size):
-        rng = clip_generator(seed, "giantsteps", index)
         # Few keys, so that a small training set has several songs of each.
         key = KEYS[(5 * index) % 24] if index % 2 else KEYS[12 + (3 * index) % 12]
         song_id = str(100_000 + 37 * index)
@@ -30,8 +26,9 @@ def write(root: Path, seed: int, size: int = 1) -> None:
             partner = f", Guest {index}" if index % 9 == 0 else ""
             metadata.append(f"{song_id}\tArtist {index // 2}{partner}\tTrack {index}")
         if index != 3:
-            piece = compose(rng, SECONDS, style=("disco", "pop", "hiphop")[index % 3], key=key)
-            write_audio(root / "audio" / f"{song_id}.LOFI.mp3", render(piece, rng), 22_050)
+            style = ("disco", "pop", "hiphop")[index % 3]
+            _, waveform = make_piece(seed, "giantsteps", index, SECONDS, style=style, key=key)
+            write_audio(root / "audio" / f"{song_id}.LOFI.mp3", waveform, 22_050)
     # The training set leaves these out: a doubtful key, and a song in two keys.
     annotations += ["900001\tF minor\t1", "900002\tC major / A minor\t2"]
     metadata += ["900001\tArtist 1\tDoubtful", "900002\tArtist 2\tTwo keys"]

@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-from musicssl.demo.collection import clip_generator
-from musicssl.demo.composition import Piece, compose
-from musicssl.demo.render import render
+from musicssl.demo.composition import Piece
 from musicssl.demo.styles import STYLES
-from study.archives.audio import write_audio, write_lines
+from study.archives.audio import make_piece, write_audio, write_lines
 
 SECONDS = 4.0  # the originals last 30
 # Track numbers of each genre by list; a larger set continues with numbers above 100, which the original lacks.
@@ -25,9 +23,8 @@ def write(root: Path, seed: int, size: int = 1) -> None:
                 if track == "jazz.00054":
                     write_lines(path, ["not a sound file"])
                     continue
-                rng = clip_generator(seed, "gtzan", 1000 * genre_index + number)
-                piece = compose(rng, SECONDS, style=genre)
-                write_audio(path, render(piece, rng), 22_050)
+                piece, waveform = make_piece(seed, "gtzan", 1000 * genre_index + number, SECONDS, style=genre)
+                write_audio(path, waveform, 22_050)
                 _write_beats(root / "beats" / f"gtzan_{track.replace('.', '_')}.beats", piece)
         write_lines(root / f"{name}_filtered.txt", lines)
 

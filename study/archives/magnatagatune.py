@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-from musicssl.demo.collection import clip_generator
-from musicssl.demo.composition import Piece, compose
-from musicssl.demo.render import render
+from musicssl.demo.composition import Piece
 from musicssl.probing.tasks.magnatagatune import CORRUPT_CLIPS, LABELS
-from study.archives.audio import write_audio, write_lines
+from study.archives.audio import make_piece, write_audio, write_lines
 
 CLIPS = 96  # six in each folder
 SECONDS = 4.0
@@ -56,13 +54,12 @@ def write(root: Path, seed: int, size: int = 1) -> None:
     columns = ("clip_id", *LABELS, *RARER_TAGS, "mp3_path")
     rows = [columns]
     for index in range(CLIPS * size):
-        rng = clip_generator(seed, "magnatagatune", index)
-        piece = compose(rng, SECONDS)
+        piece, waveform = make_piece(seed, "magnatagatune", index, SECONDS)
         path = f"{index % 16:x}/demo-album-{index:02d}-{piece.style}-0-29.mp3"
         rows.append(_row(columns, str(2 + 3 * index), tags_of(piece), path))
         # One clip is in the table but missing from the folder.
         if index != 7:
-            write_audio(root / "mp3" / path, render(piece, rng))
+            write_audio(root / "mp3" / path, waveform)
     for clip_id in sorted(CORRUPT_CLIPS):
         path = f"8/corrupt-{clip_id}-0-29.mp3"
         rows.append(_row(columns, clip_id, set(), path))

@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-from musicssl.demo.collection import clip_generator
-from musicssl.demo.composition import Piece, compose
-from musicssl.demo.render import render
+from musicssl.demo.composition import Piece
 from musicssl.probing.tasks.mtg_top50 import LABELS as TOP50
-from study.archives.audio import write_audio, write_lines
+from study.archives.audio import make_piece, write_audio, write_lines
 
 TRACKS = {"train": 40, "validation": 16, "test": 16}
 SECONDS = 6.0  # the originals are whole songs
@@ -44,8 +42,7 @@ def write(root: Path, seed: int, size: int = 1) -> None:
         tables = {subset: [HEADER] for subset in belongs}
         for _ in range(count * size):
             number += 1
-            rng = clip_generator(seed, "mtg_jamendo", number)
-            piece = compose(rng, SECONDS)
+            piece, waveform = make_piece(seed, "mtg_jamendo", number, SECONDS)
             path = f"{number % 100:02d}/{number}.mp3"
             start = f"track_{number:07d}\tartist_{number // 2:06d}{split[:2]}\talbum_{number:06d}\t{path}\t{SECONDS}"
             for subset, includes in belongs.items():
@@ -53,6 +50,6 @@ def write(root: Path, seed: int, size: int = 1) -> None:
                 if tags:
                     tables[subset].append("\t".join([start, *tags]))
             if number != 5:
-                write_audio((root / "audio-low" / path).with_suffix(".low.mp3"), render(piece, rng), 22_050)
+                write_audio((root / "audio-low" / path).with_suffix(".low.mp3"), waveform, 22_050)
         for subset, lines in tables.items():
             write_lines(root / "data/splits/split-0" / f"autotagging_{subset}-{split}.tsv", lines, end="\r\n")

@@ -30,12 +30,7 @@ def write(root: Path, seed: int, size: int = 1) -> None:
             family, pitch = families[index % len(families)], int(rng.choice(PITCHES))
             velocity = int(rng.choice([25, 50, 75, 100, 127]))
             mix = np.zeros(int(SECONDS * SAMPLING_RATE), dtype=np.float32)
-            add_at(
-                mix,
-                play(TIMBRES[FAMILY_TIMBRES[family]], pitch, 1.1, velocity / 127, rng, SAMPLING_RATE),
-                0.0,
-                SAMPLING_RATE,
-            )
+            add_at(mix, play(TIMBRES[FAMILY_TIMBRES[family]], pitch, 1.1, velocity / 127, rng), 0.0)
             note = f"{family}_acoustic_{split[:2]}{index:03d}-{pitch:03d}-{velocity:03d}"
             examples[note] = {
                 "note_str": note,

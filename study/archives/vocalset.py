@@ -27,11 +27,8 @@ def write(root: Path, seed: int, size: int = 1) -> None:
             # The original's takes differ in their vowel.
             vowel = "aeiou"[take % 5] * (1 + take // 5)
             # As in the original, some names lack the singer, and some takes are shorter than a chunk.
-            name = (
-                f"arpeggios_{technique}_{vowel}.wav"
-                if (singer_index, number) == (3, 1)
-                else f"{singer}_arpeggios_{technique}_{vowel}.wav"
-            )
+            prefix = "" if (singer_index, number) == (3, 1) else f"{singer}_"
+            name = f"{prefix}arpeggios_{technique}_{vowel}.wav"
             seconds = 1.5 if (singer_index + turn) % 17 == 5 else SECONDS
             waveform = sing(singer_index, technique, seconds, rng)
             silence = np.zeros(int(0.4 * SAMPLING_RATE * (turn % 2)), dtype=np.float32)
@@ -59,7 +56,7 @@ def sing(singer_index: int, technique: str, seconds: float, rng: np.random.Gener
     for index, onset in enumerate(np.arange(0.0, seconds, note_seconds)):
         midi = lowest + transpose + (0, 4, 7, 12, 7, 4)[index % 6]
         velocity = 0.4 if technique in ("pp", "fast_piano", "slow_piano") else 0.8
-        add_at(mix, play(timbre, midi, note_seconds, velocity, rng, SAMPLING_RATE, bend), onset, SAMPLING_RATE)
+        add_at(mix, play(timbre, midi, note_seconds, velocity, rng, bend), onset)
     return finish(mix, rng)
 
 

@@ -40,7 +40,7 @@ def test_the_plain_implementation_computes_our_loss_and_gradient(model):
     ours = network_class(training_step.our_config(model, "tiny")).eval()
     reference = training_step.hf_model(model, "tiny").eval()
     our_weights(model, ours, reference)
-    batch = training_step.inputs(model, "tiny", 1.0, 2)
+    batch = training_step.inputs(ours.config, 1.0, 2)
 
     expected, actual = reference(**batch), ours(**batch).loss
     expected.backward()
