@@ -1,16 +1,21 @@
-"""The flags of the commands that run an encoder over audio files."""
+"""The flags of the commands that run an encoder."""
 
 import argparse
 
 from musicssl.features.extract import ExtractSettings
 
 
-def add_encoder_flags(parser: argparse.ArgumentParser) -> None:
-    """Add --model and how its features are computed."""
+def add_model_flags(parser: argparse.ArgumentParser) -> None:
+    """Add --model, which of its layers, and whether its code may run."""
     parser.add_argument("--model", required=True, metavar="DIR|ID", help="directory or Hub id of the model")
     parser.add_argument(
         "--layer", default="last", help="hidden states: last (default), all, 6, or 3,6,9; 0 is the transformer's input"
     )
+    parser.add_argument("--trust_remote_code", action="store_true", help="run the code that a Hub model comes with")
+
+
+def add_window_flags(parser: argparse.ArgumentParser) -> None:
+    """Add how the features of a file are computed."""
     parser.add_argument(
         "--window_seconds", type=float, default=30.0, help="audio that the transformer attends over (default: 30)"
     )
@@ -19,9 +24,8 @@ def add_encoder_flags(parser: argparse.ArgumentParser) -> None:
         help="audio at both ends of each window that is computed but not kept (default: 2.5)",
     )  # fmt: skip
     parser.add_argument("--device", default="cpu", help="device that computes: cpu (default), cuda, ...")
-    parser.add_argument("--trust_remote_code", action="store_true", help="run the code that a Hub model comes with")
 
 
 def settings_from(parsed: argparse.Namespace, file_statistics: bool = True) -> ExtractSettings:
-    """The settings that the flags of `add_encoder_flags` give."""
+    """The settings that the flags give."""
     return ExtractSettings(parsed.layer, parsed.window_seconds, parsed.context_seconds, file_statistics)

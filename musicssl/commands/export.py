@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from musicssl.commands.encoder_flags import add_model_flags
 from musicssl.commands.parser import CommandParser
 from musicssl.errors import UserError
 from musicssl.features.export import EXAMPLE_SAMPLES, export_onnx, export_program, largest_difference
@@ -34,13 +35,9 @@ def main(command_line: Sequence[str] | None = None) -> None:
 
 def _parser() -> CommandParser:
     parser = CommandParser("musicssl export", __doc__)
-    parser.add_argument("--model", required=True, metavar="DIR|ID", help="directory or Hub id of the model")
+    add_model_flags(parser)
     parser.add_argument(
         "--output", type=Path, required=True, metavar="FILE",
         help="file to write: NAME.onnx, or NAME.pt2 for a torch.export program",
     )  # fmt: skip
-    parser.add_argument(
-        "--layer", default="last", help="hidden states: last (default), all, 6, or 3,6,9; 0 is the transformer's input"
-    )
-    parser.add_argument("--trust_remote_code", action="store_true", help="run the code that a Hub model comes with")
     return parser

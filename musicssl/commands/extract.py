@@ -7,7 +7,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from musicssl.audio.decode import AudioFile, BadAudio
-from musicssl.commands.encoder_flags import add_encoder_flags, settings_from
+from musicssl.commands.encoder_flags import add_model_flags, add_window_flags, settings_from
 from musicssl.commands.parser import CommandParser
 from musicssl.features.extract import choose_layers, extract_to_file, find_audio, open_encoder
 from musicssl.features.feature_files import DTYPES
@@ -50,7 +50,8 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "--output_dir", type=Path, required=True, metavar="DIR", help="folder to write NAME.npz or NAME.parquet to"
     )
-    add_encoder_flags(parser)
+    add_model_flags(parser)
+    add_window_flags(parser)
     parser.add_argument(
         "--window_statistics", action="store_true", help="normalize each window by itself, not the whole file"
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from musicssl.commands.encoder_flags import add_encoder_flags, settings_from
+from musicssl.commands.encoder_flags import add_model_flags, add_window_flags, settings_from
 from musicssl.commands.parser import CommandParser
 from musicssl.errors import UserError
 from musicssl.features.extract import choose_layers, open_encoder
@@ -40,7 +40,8 @@ def _parser() -> CommandParser:
     parser = CommandParser("musicssl similar", __doc__)
     parser.add_argument("query", type=Path, metavar="QUERY", help="audio file to find neighbours of")
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder of audio files to search")
-    add_encoder_flags(parser)
+    add_model_flags(parser)
+    add_window_flags(parser)
     parser.add_argument("--count", type=int, default=10, help="number of neighbours (default: 10)")
     parser.add_argument(
         "--cache", type=Path, metavar="DIR", help="folder that keeps the features (default: FOLDER/.features)"

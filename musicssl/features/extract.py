@@ -4,10 +4,13 @@ Shapes: T frames of a file (20 ms apart for our models), S chosen layers, D widt
 """
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from tqdm import tqdm
 from transformers import AutoFeatureExtractor, PreTrainedModel
 
 from musicssl.audio.decode import AUDIO_EXTENSIONS, AudioFile
@@ -16,6 +19,7 @@ from musicssl.errors import UserError
 from musicssl.families import FAMILIES, check_model_directory, feature_extractor_for
 from musicssl.features.feature_files import frame_writer, read_settings
 from musicssl.features.windows import WindowedEncoder
+from musicssl.probing.encoders.acoustic import AcousticEncoder
 from musicssl.probing.encoders.huggingface import HuggingFaceEncoder, load_encoder
 
 
@@ -42,7 +46,7 @@ def open_encoder(
     """The encoder behind a directory, a Hub id or a loaded model.
 
     Raises:
-        UserError: there is no model, or only a pickle or a damaged file.
+        UserError: there is no model, or only a pickle or a damaged file, or it is an acoustic feature.
     """
     if isinstance(model, PreTrainedModel):
         encoder_model = model.base_model
@@ -53,7 +57,10 @@ def open_encoder(
         return HuggingFaceEncoder(type(encoder_model).__name__, encoder_model, extractor)
     if Path(model).is_dir():
         check_model_directory(Path(model))
-    return load_encoder(str(model), trust_remote_code=trust_remote_code).to(torch.device(device))
+    encoder = load_encoder(str(model), trust_remote_code=trust_remote_code)
+    if isinstance(encoder, AcousticEncoder):
+        raise UserError(f"--model {encoder.name}: choose an encoder of waveforms with a constant frame rate")
+    return encoder.to(torch.device(device))
 
 
 def choose_layers(encoder: HuggingFaceEncoder, layer: str) -> list[int]:
@@ -67,9 +74,7 @@ def choose_layers(encoder: HuggingFaceEncoder, layer: str) -> list[int]:
     return [names.index(name) for name in chosen]
 
 
-def extract(
-    model: str | Path | PreTrainedModel | HuggingFaceEncoder, path: str | Path, **settings: object
-) -> np.ndarray:
+def extract(model: str | Path | PreTrainedModel | HuggingFaceEncoder, path: str | Path, **settings: Any) -> np.ndarray:
     """Features of one audio file of any length.
 
     Args:
@@ -85,10 +90,10 @@ def extract(
         BadAudio: the file cannot be read or is shorter than one frame (25 ms).
     """
     encoder = model if isinstance(model, HuggingFaceEncoder) else open_encoder(model)
-    settings = ExtractSettings(**settings)
-    chosen = choose_layers(encoder, str(settings.layer))
+    chosen_settings = ExtractSettings(**settings)
+    chosen = choose_layers(encoder, str(chosen_settings.layer))
     with AudioFile(path) as file:
-        parts = list(_kept_frames(_windowed(encoder, settings), file, chosen))
+        parts = list(_kept_frames(_windowed(encoder, chosen_settings), file, chosen))
     features = np.concatenate(parts)
     return features[:, 0] if len(chosen) == 1 else features
 
@@ -97,13 +102,15 @@ def _windowed(encoder: HuggingFaceEncoder, settings: ExtractSettings) -> Windowe
     return WindowedEncoder(encoder, settings.window_seconds, settings.context_seconds, settings.file_statistics)
 
 
-def _kept_frames(windowed: WindowedEncoder, file: AudioFile, chosen: list[int], progress=None):
+def _kept_frames(
+    windowed: WindowedEncoder, file: AudioFile, chosen: list[int], progress: tqdm | None = None
+) -> Iterator[np.ndarray]:
     """The features of the file in pieces (frames, S, D)."""
     for window, states in windowed.frames(file):
         kept = states[chosen, window.keep_first - window.first : window.keep_end - window.first]
         yield kept.transpose(0, 1).cpu().numpy()
         if progress is not None:
-            progress.update((window.keep_end - window.keep_first) / windowed.encoder.frame_rate_hz)
+            progress.update((window.keep_end - window.keep_first) / windowed.frame_rate_hz)
 
 
 def extract_to_file(
@@ -112,7 +119,7 @@ def extract_to_file(
     path: Path,
     settings: ExtractSettings,
     dtype: str = "float32",
-    progress=None,
+    progress: tqdm | None = None,
 ) -> bool:
     """Write the features of one file to `path`, unless they are there already; return whether they were written."""
     chosen = choose_layers(encoder, settings.layer)
@@ -129,9 +136,9 @@ def extract_to_file(
         middle = (np.arange(num_frames) * windowed.hop + windowed.field / 2) / windowed.sampling_rate
         layers = [encoder.state_names[index] for index in chosen]
         width = encoder.model.config.hidden_size
-        with frame_writer(path, layers, middle, width, dtype, recorded) as writer:
+        with frame_writer(path, layers, middle, width, dtype, recorded) as write:
             for frames in _kept_frames(windowed, file, chosen, progress):
-                writer.write(frames)
+                write(frames)
     return True
 
 

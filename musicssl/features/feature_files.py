@@ -8,10 +8,9 @@ Shapes: T frames, S layers, D width.
 
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -20,11 +19,8 @@ from musicssl.files import whole_file
 DTYPES = ("float32", "float16")
 
 
-class FrameWriter(Protocol):
-    """Takes the frames of one file, in order."""
-
-    def write(self, frames: np.ndarray) -> None:
-        """Append (frames, S, D)."""
+# Appends (frames, S, D) to a file, in order.
+FrameWriter = Callable[[np.ndarray], None]
 
 
 @contextmanager
@@ -40,9 +36,9 @@ def frame_writer(
     open_writer = {".npz": _npz_writer, ".parquet": _parquet_writer}[path.suffix]
     with (
         whole_file(path, shared=True) as partial,
-        open_writer(partial, layers, times_seconds, width, dtype, settings) as writer,
+        open_writer(partial, layers, times_seconds, width, dtype, json.dumps(settings)) as write,
     ):
-        yield writer
+        yield write
 
 
 def read_settings(path: Path) -> dict | None:
@@ -58,53 +54,49 @@ def read_settings(path: Path) -> dict | None:
         return None
 
 
-class _NpzFrames:
-    def __init__(self, stream, single: bool, dtype: str):
-        self.stream, self.single, self.dtype = stream, single, dtype
-
-    def write(self, frames: np.ndarray) -> None:
-        frames = frames[:, 0] if self.single else frames
-        self.stream.write(np.ascontiguousarray(frames, dtype=self.dtype).tobytes())
-
-
 @contextmanager
-def _npz_writer(path, layers, times_seconds, width, dtype, settings) -> Iterator[_NpzFrames]:
+def _npz_writer(
+    path: Path, layers: list[str], times_seconds: np.ndarray, width: int, dtype: str, settings: str
+) -> Iterator[FrameWriter]:
     single = len(layers) == 1
     shape = (len(times_seconds), width) if single else (len(times_seconds), len(layers), width)
     header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
-    small = {"times_seconds": times_seconds, "layers": np.array(layers), "settings": np.array(json.dumps(settings))}
+    small = {"times_seconds": times_seconds, "layers": np.array(layers), "settings": np.array(settings)}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name, array in small.items():
             with archive.open(f"{name}.npy", "w") as stream:
                 np.lib.format.write_array(stream, np.asarray(array), allow_pickle=False)
         with archive.open("features.npy", "w", force_zip64=True) as stream:
             np.lib.format.write_array_header_2_0(stream, header)
-            yield _NpzFrames(stream, single, dtype)
 
+            def write(frames: np.ndarray) -> None:
+                frames = frames[:, 0] if single else frames
+                stream.write(np.ascontiguousarray(frames, dtype=dtype).tobytes())
 
-class _ParquetFrames:
-    def __init__(self, writer, schema, times_seconds: np.ndarray):
-        self.writer, self.schema, self.times_seconds, self.written = writer, schema, times_seconds, 0
-
-    def write(self, frames: np.ndarray) -> None:
-        import pyarrow
-
-        end = self.written + len(frames)
-        columns = [pyarrow.array(self.times_seconds[self.written : end])]
-        for layer, field in enumerate(list(self.schema)[1:]):
-            values = frames[:, layer].astype(field.type.value_type.to_pandas_dtype())
-            columns.append(pyarrow.FixedSizeListArray.from_arrays(values.ravel(), type=field.type))
-        self.writer.write_table(pyarrow.table(columns, schema=self.schema))
-        self.written = end
+            yield write
 
 
 @contextmanager
-def _parquet_writer(path, layers, times_seconds, width, dtype, settings) -> Iterator[_ParquetFrames]:
+def _parquet_writer(
+    path: Path, layers: list[str], times_seconds: np.ndarray, width: int, dtype: str, settings: str
+) -> Iterator[FrameWriter]:
     import pyarrow
     import pyarrow.parquet
 
     kind = pyarrow.list_(pyarrow.from_numpy_dtype(np.dtype(dtype)), width)
     fields = [("time_seconds", pyarrow.float64()), *((f"layer_{name}", kind) for name in layers)]
-    schema = pyarrow.schema(fields, metadata={"settings": json.dumps(settings)})
+    schema = pyarrow.schema(fields, metadata={"settings": settings})
+    written = 0
     with pyarrow.parquet.ParquetWriter(path, schema) as writer:
-        yield _ParquetFrames(writer, schema, times_seconds)
+
+        def write(frames: np.ndarray) -> None:
+            nonlocal written
+            end = written + len(frames)
+            columns = [pyarrow.array(times_seconds[written:end])]
+            for layer in range(len(layers)):
+                values = frames[:, layer].astype(dtype)
+                columns.append(pyarrow.FixedSizeListArray.from_arrays(values.ravel(), type=kind))
+            writer.write_table(pyarrow.table(columns, schema=schema))
+            written = end
+
+        yield write

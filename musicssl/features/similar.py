@@ -11,16 +11,12 @@ from pathlib import Path
 import faiss
 import jinja2
 import numpy as np
+from tqdm import tqdm
 
 from musicssl.audio.decode import AudioFile, BadAudio
 from musicssl.audio.write import write_audio
 from musicssl.errors import UserError
-from musicssl.features.extract import (
-    ExtractSettings,
-    choose_layers,
-    extract_to_file,
-    find_audio,
-)
+from musicssl.features.extract import ExtractSettings, choose_layers, extract_to_file, find_audio
 from musicssl.files import write_text
 from musicssl.probing.encoders.huggingface import HuggingFaceEncoder
 
@@ -38,7 +34,11 @@ class Neighbour:
 
 
 def mean_features(
-    encoder: HuggingFaceEncoder, files: list[tuple[Path, Path]], cache: Path, settings: ExtractSettings, progress=None
+    encoder: HuggingFaceEncoder,
+    files: list[tuple[Path, Path]],
+    cache: Path,
+    settings: ExtractSettings,
+    progress: tqdm | None = None,
 ) -> tuple[np.ndarray, list[tuple[Path, Path]], list[str]]:
     """The mean features of clips: float32 (n, D), the n clips that could be read, and the errors of the others.
 
@@ -81,7 +81,7 @@ def find_similar(
     cache: Path,
     count: int,
     settings: ExtractSettings,
-    progress=None,
+    progress: tqdm | None = None,
 ) -> tuple[list[Neighbour], int, list[str]]:
     """The `count` clips of `folder` nearest to `query`, the number of all clips, and the errors of unreadable ones.
 

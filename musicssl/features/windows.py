@@ -70,22 +70,15 @@ class FileStatistics:
 
 
 class WindowedEncoder:
-    """An encoder applied to files window by window.
-
-    Args:
-        encoder: a waveform encoder from `musicssl.probing.encoders.huggingface.load_encoder`, on its device.
-        window_seconds: the length that the transformer attends over.
-        context_seconds: how much is computed and dropped at both ends of a window, where the file continues.
-        file_statistics: normalize over the file; False normalizes each window by itself, as training does crops.
-    """
+    """An encoder of waveforms applied to files window by window; `ExtractSettings` describes the arguments."""
 
     def __init__(
         self, encoder: HuggingFaceEncoder, window_seconds: float, context_seconds: float, file_statistics: bool = True
     ):
-        if not getattr(encoder, "takes_waveform", False) or encoder.frame_rate_hz is None:
+        if not encoder.takes_waveform or encoder.frame_rate_hz is None:
             raise UserError(f"--model {encoder.name}: choose an encoder of waveforms with a constant frame rate")
         self.encoder, self.file_statistics = encoder, file_statistics
-        self.sampling_rate = encoder.sampling_rate
+        self.sampling_rate, self.frame_rate_hz = encoder.sampling_rate, encoder.frame_rate_hz
         self.hop = round(self.sampling_rate / encoder.frame_rate_hz)
         self.field = encoder.minimum_samples
         self.window_frames = max(1, round(window_seconds * encoder.frame_rate_hz))

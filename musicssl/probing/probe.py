@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import PartialState
 from tqdm import tqdm
 
@@ -12,13 +13,11 @@ from musicssl.errors import UserError
 from musicssl.probing.encoders.features import Extractor
 from musicssl.probing.encoders.huggingface import load_encoder
 from musicssl.probing.protocol import ProbeSettings, fingerprint, probe_task
-from musicssl.probing.request import DTYPES, ProbeRequest
+from musicssl.probing.request import ProbeRequest
 from musicssl.probing.results.results import Results
 from musicssl.probing.tasks.base import Task, TaskData
 from musicssl.probing.tasks.custom import custom_tasks
 from musicssl.probing.tasks.finding import load_tasks, select_tasks
-
-LoadedTasks = tuple[list[tuple[Task, TaskData]], dict[str, str]]
 
 
 def probe(
@@ -55,13 +54,13 @@ def probe(
     """
     return carry_out(
         ProbeRequest(
-            models=list(map(str, _listed(models))),
-            custom_task=custom_task,
-            label=_listed(label),
-            kinds=_listed(kinds),
-            tasks=None if tasks is None else ",".join(_listed(tasks)),
-            data_root=data_root,
-            output_dir=output_dir,
+            model=tuple(map(str, _listed(models))),
+            custom_task=str(custom_task or ""),
+            label=tuple(_listed(label)),
+            type=tuple(_listed(kinds)),
+            tasks=",".join(_listed(tasks or "")),
+            data_root=str(data_root or ""),
+            output_dir=str(output_dir or ""),
             **settings,
         )
     )
@@ -70,21 +69,19 @@ def probe(
 def carry_out(request: ProbeRequest) -> list[dict]:
     """Load the tasks and probe every model on them; returns as `probe` does."""
     state = PartialState(timeout=PROCESS_TIMEOUT)
-    tasks, errors = tasks_of(request)
-    settings = request.settings(state.device)
+    tasks: Sequence[tuple[Task, TaskData]]
+    errors: dict[str, str] = {}
+    if request.custom_task:
+        columns = (request.label, request.type, request.audio_column, request.track_column)
+        tasks = custom_tasks(request.custom_task, *columns)
+    else:
+        tasks, errors = load_tasks(select_tasks(request.tasks), Path(request.data_root), request.allow_partial)
+    settings, dtype = request.settings(state.device), getattr(torch, request.dtype)
     contents = []
     for model, folder in request.folders.items():
-        encoder = load_encoder(model, DTYPES[request.dtype], request.trust_remote_code, request.seed)
+        encoder = load_encoder(model, dtype, request.trust_remote_code, request.seed)
         contents.append(probe_model(encoder, tasks, errors, settings, folder, request.overwrite))
-    return contents if state.is_main_process else []
-
-
-def tasks_of(request: ProbeRequest) -> LoadedTasks:
-    """The tasks that can be run, and for the others why not."""
-    if request.tasks:
-        return load_tasks(select_tasks(request.tasks), Path(request.data_root), request.allow_partial)
-    columns = (request.label, request.kinds, request.audio_column, request.track_column)
-    return custom_tasks(request.custom_task, *columns), {}
+    return [content for content in contents if content is not None]
 
 
 def probe_model(

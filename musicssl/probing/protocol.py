@@ -9,7 +9,6 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,19 +19,13 @@ from musicssl.probing.heads.heads import HeadSettings, TrainedHeads
 from musicssl.probing.heads.tensors import build_problem
 from musicssl.probing.heads.training import train_heads
 from musicssl.probing.kinds import get_kind
+from musicssl.probing.results.results import Probed, TaskResult
 from musicssl.probing.tasks.base import Task, TaskData
 
 
 @dataclass(frozen=True)
 class ProbeSettings:
-    """The part of the protocol that users may change; None leaves the task's own value.
-
-    Attributes:
-        pooling: of networks' frames over a window: "mean", or "mean_std" as acoustic features have it.
-        feature_scaling: "none", "standard", or "auto": none for networks, standard for acoustic features.
-        bootstrap_resamples: of the test tracks, for the 95 % interval.
-        head_device: where heads train.
-    """
+    """The part of the protocol that users may change, see `ProbeRequest`; None leaves the task's own value."""
 
     extraction: ExtractionSettings
     learning_rates: tuple[float, ...] | None = None
@@ -68,49 +61,6 @@ class ProbeSettings:
             return WindowRule(None, 0.0, "frames", self.channel_mode)
         seconds = self.window_seconds or task.window_seconds
         return WindowRule(seconds, task.minimum_window_seconds, self.pooling, self.channel_mode)
-
-
-@dataclass(frozen=True)
-class TaskResult:
-    """The result of one task, an entry of `results.json`; the fields are written in this order.
-
-    Attributes:
-        metrics: metric -> {"mean", "ci95", "seeds"} on test.
-        layer, learning_rate: the choice made on validation.
-        layers: layer -> {"validation", "seeds", "learning_rate"}.
-        split_sizes: tracks that were used, per split.
-        comparable: whether data and protocol are the published ones; comparable_to: whose numbers, or why not.
-        epochs: the chosen heads' best epochs, one per seed.
-        skipped: clip id -> why the clip was left out.
-        notes: remarks for readers of the scores.
-        details: what the kind of task keeps for its picture.
-        fingerprint: see `fingerprint`.
-    """
-
-    metrics: dict[str, dict]
-    primary_metric: str
-    layer: str
-    learning_rate: float
-    layers: dict[str, dict]
-    split_sizes: dict[str, int]
-    comparable: bool
-    comparable_to: str
-    kind: str
-    title: str
-    epochs: list[int]
-    feature_scaling: str
-    skipped: dict[str, str]
-    notes: list[str]
-    details: dict[str, Any]
-    fingerprint: str
-
-
-@dataclass(frozen=True)
-class Probed:
-    """A task's result, and the test predictions for `--compare`."""
-
-    result: TaskResult
-    predictions: dict[str, np.ndarray]
 
 
 def fingerprint(task: Task, data: TaskData, extractor: Extractor, settings: ProbeSettings) -> str:

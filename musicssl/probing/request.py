@@ -1,95 +1,136 @@
-"""What to probe and how, checked before anything heavy starts."""
+"""What to probe and how: the flags of `musicssl probe` and of `run_probing.py`, checked before anything heavy starts.
+
+The defaults are the protocol's (MARBLE v1's constrained track, arXiv:2306.10548).
+"""
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
 import torch
 
 from musicssl.errors import UserError
+from musicssl.flags import POSITIVE, flag
 from musicssl.probing.encoders.acoustic import ACOUSTIC_FEATURES
 from musicssl.probing.encoders.features import ExtractionSettings
 from musicssl.probing.encoders.huggingface import RANDOM_PREFIX
-from musicssl.probing.kinds import get_kind
+from musicssl.probing.kinds import KINDS, get_kind
 from musicssl.probing.protocol import ProbeSettings
 from musicssl.probing.tasks.custom import task_name
-from musicssl.probing.tasks.finding import select_tasks
+from musicssl.probing.tasks.finding import ALL, select_tasks
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 OUTPUT_ROOT = Path("runs/probing")
-CHOICES = {
-    "channel_mode": ("mean", "left"),
-    "pooling": ("mean", "mean_std"),
-    "feature_scaling": ("auto", "none", "standard"),
-    "feature_dtype": ("float16", "float32"),
-    "dtype": tuple(DTYPES),
-}
+AVAILABLE = "available"  # a value of --tasks on the command line
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProbeRequest:
+class _Models:
+    """Models."""
+
+    model: tuple[str, ...] = flag(
+        "checkpoint directories or Hub ids, random:DIR (the same network with random weights), or acoustic features: "
+        f"{', '.join(ACOUSTIC_FEATURES)}; the results of the first one are written to --output_dir, those of the "
+        "others to folders in it",
+        (),
+        metavar="MODEL",
+    )
+    trust_remote_code: bool = flag("run model code from the Hub (MERT needs it)", False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Tasks:
+    """Tasks."""
+
+    tasks: str = flag(
+        f"published tasks: {ALL}, names joined by commas, or {AVAILABLE} (list what is found and stop)",
+        "",
+        metavar="NAMES",
+    )
+    data_root: str = flag("folder of published data sets, one folder each", "", metavar="DIR")
+    allow_partial: bool = flag("score incomplete data sets too (the scores are not comparable)", False)
+    custom_task: str = flag(
+        "your labelled collection: an audiofolder, parquet files or a Hub id", "", metavar="DIR|ID"
+    )
+    label: tuple[str, ...] = flag("columns of --custom_task to predict, one task each", (), metavar="COLUMN")
+    type: tuple[str, ...] = flag(
+        "what the columns of --label hold, one type for all or one per column: "
+        + "; ".join(f"{kind.name} ({kind.column})" for kind in KINDS.values()),
+        ("multiclass",),
+        metavar="TYPE",
+    )
+    audio_column: str = flag("column with the audio, in parquet files and Hub data sets", "audio", metavar="COLUMN")
+    track_column: str | None = flag(
+        "clips with the same value in this column are one track: their scores are averaged", metavar="COLUMN"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Protocol:
+    """Protocol."""
+
+    seeds: int = flag("number of heads that differ in their seed only", 5, POSITIVE)
+    seed: int = flag("first seed of the heads, and the seed of random weights", 0)
+    learning_rates: tuple[float, ...] | None = flag("override the grid of learning rates", metavar="RATE")
+    max_epochs: int | None = flag("override the tasks' number of epochs", None, POSITIVE)
+    window_seconds: float | None = flag("override the tasks' window length, in seconds", None, POSITIVE)
+    channel_mode: Literal["mean", "left"] = flag("how stereo becomes mono", "mean")
+    pooling: Literal["mean", "mean_std"] = flag(
+        "how a network's frames become one vector; mean_std appends the standard deviation", "mean"
+    )
+    feature_scaling: Literal["auto", "none", "standard"] = flag(
+        "scaling of features before the heads; standard: zero mean and unit variance; auto: standard for acoustic "
+        "features, none for networks (as MARBLE)",
+        "auto",
+    )
+    bootstrap_resamples: int = flag("bootstrap resamples of the test tracks, for the intervals", 1000, POSITIVE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Storage:
+    """Results, features and speed."""
+
+    output_dir: str = flag(f"folder of the results; without it: {OUTPUT_ROOT}/MODEL", "", metavar="DIR")
+    feature_store: str = flag("folder of features, which later runs reuse", "runs/features", metavar="DIR")
+    feature_dtype: Literal["float16", "float32"] = flag("number format of stored features", "float16")
+    dtype: Literal["float32", "bfloat16"] = flag("number format of the encoder's arithmetic", "float32")
+    batch_seconds: float = flag("seconds of audio per forward pass of the encoder", 120.0, POSITIVE)
+    checkpoint_seconds: float = flag("seconds between two saves of the heads in training", 300.0)
+    overwrite: bool = flag("probe finished tasks again", False)
+
+
+# In the order of --help, which takes the first line of each docstring as a title.
+FLAG_GROUPS = (_Models, _Tasks, _Protocol, _Storage)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeRequest(_Models, _Tasks, _Protocol, _Storage):
     """Everything that one call of `musicssl.probing.probe.probe` or of `run_probing.py` is given.
-
-    The attributes are the flags of `run_probing.py`, where each is described; the defaults are the protocol's (MARBLE
-    v1's constrained track, arXiv:2306.10548).
-
-    Attributes:
-        models: the results of the first one are written to `output_dir`, those of the others to folders in it.
-        label, kinds: one kind for all labels, or one per label.
-        output_dir: None is a folder named after the first model below `OUTPUT_ROOT`.
 
     Raises:
         UserError: names the flag and the fix.
     """
 
-    models: Sequence[str]
-    custom_task: str | Path | None = None
-    label: Sequence[str] = ()
-    kinds: Sequence[str] = ("multiclass",)
-    audio_column: str = "audio"
-    track_column: str | None = None
-    tasks: str | None = None
-    data_root: str | Path | None = None
-    allow_partial: bool = False
-    trust_remote_code: bool = False
-    seeds: int = 5
-    seed: int = 0
-    learning_rates: Sequence[float] | None = None
-    max_epochs: int | None = None
-    window_seconds: float | None = None
-    channel_mode: str = "mean"
-    pooling: str = "mean"
-    feature_scaling: str = "auto"
-    bootstrap_resamples: int = 1000
-    output_dir: str | Path | None = None
-    feature_store: str | Path = Path("runs/features")
-    feature_dtype: str = "float16"
-    dtype: str = "float32"
-    batch_seconds: float = 120.0
-    checkpoint_seconds: float = 300.0
-    overwrite: bool = False
-
     def __post_init__(self) -> None:
         self._check_models()
         check_data_root(self.tasks, self.data_root)
         self._check_tasks()
-        for name in ("seeds", "max_epochs", "window_seconds", "batch_seconds", "bootstrap_resamples"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise UserError(f"--{name} {value}: must be above 0")
-        for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise UserError(f"--{name} {getattr(self, name)}: available: {', '.join(choices)}")
+        for own in fields(self):
+            value, limit = getattr(self, own.name), own.metadata["limit"]
+            if limit and value is not None and not limit.holds(value):
+                raise UserError(f"--{own.name} {value}: {limit.rule}")
+            if get_origin(own.type) is Literal and value not in get_args(own.type):
+                raise UserError(f"--{own.name} {value}: available: {', '.join(get_args(own.type))}")
         for rate in self.learning_rates or ():
             if rate <= 0:
                 raise UserError(f"--learning_rates {rate}: must be above 0")
 
     def _check_models(self) -> None:
         known = ", ".join(ACOUSTIC_FEATURES)
-        if not self.models:
+        if not self.model:
             raise UserError(f"--model is missing: a checkpoint directory, a Hub id, random:DIR, or one of {known}")
-        for name in self.models:
+        for name in self.model:
             path = Path(name.removeprefix(RANDOM_PREFIX))
             if path.is_dir() and not (path / "config.json").is_file():
                 raise UserError(f"--model {name}: {path} holds no config.json; give a checkpoint directory")
@@ -101,9 +142,9 @@ class ProbeRequest:
             raise UserError("give either --tasks with --data_root, or --custom_task with --label")
         if self.custom_task and not self.label:
             raise UserError(f"--custom_task {self.custom_task}: --label is missing, the column to predict")
-        if self.custom_task and len(self.kinds) not in (1, len(self.label)):
-            raise UserError(f"--type: give one type, or one per label ({len(self.label)}), not {len(self.kinds)}")
-        for kind in self.kinds:
+        if self.custom_task and len(self.type) not in (1, len(self.label)):
+            raise UserError(f"--type: give one type, or one per label ({len(self.label)}), not {len(self.type)}")
+        for kind in self.type:
             get_kind(kind)
         if self.tasks:
             select_tasks(self.tasks)
@@ -118,8 +159,8 @@ class ProbeRequest:
     @property
     def folders(self) -> dict[str, Path]:
         """model -> folder of its results."""
-        first = Path(self.output_dir or OUTPUT_ROOT / slug(self.models[0]))
-        models = dict.fromkeys(self.models)
+        first = Path(self.output_dir or OUTPUT_ROOT / slug(self.model[0]))
+        models = dict.fromkeys(self.model)
         return {model: first if number == 0 else first / slug(model) for number, model in enumerate(models)}
 
     def settings(self, device: torch.device) -> ProbeSettings:
@@ -139,11 +180,11 @@ class ProbeRequest:
         )
 
 
-def check_data_root(tasks: str | None, data_root: str | Path | None) -> None:
+def check_data_root(tasks: str, data_root: str) -> None:
     """Raise UserError when `tasks` need a folder of data sets and there is none."""
-    if tasks and data_root is None:
+    if tasks and not data_root:
         raise UserError(f"--tasks {tasks}: --data_root is missing, the folder with one folder per data set")
-    if data_root is not None and not Path(data_root).is_dir():
+    if data_root and not Path(data_root).is_dir():
         raise UserError(f"--data_root {data_root}: no such folder")
 
 

@@ -8,11 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from musicssl.commands.probe import main, show
+from musicssl.commands.probe import main
 from musicssl.errors import UserError
 from musicssl.probing.encoders.features import ExtractionSettings
 from musicssl.probing.protocol import ProbeSettings, fingerprint
-from musicssl.probing.results.report import write_report
+from musicssl.probing.results.report import show, write_report
 from musicssl.probing.results.results import Results, load_results
 from musicssl.probing.results.tables import score_table
 from musicssl.probing.tasks import TASKS

@@ -60,6 +60,8 @@ class Embedder:
 
     def timestamps(self, clip: np.ndarray, sampling_rate: int) -> tuple[torch.Tensor, torch.Tensor]:
         """(N,) -> (T, D) and (T,) centres of the frames in milliseconds."""
+        if self.encoder.frame_rate_hz is None:
+            raise UserError(f"{self.encoder.name}: times of frames need a known frame rate; this encoder has none")
         frames = self.encoder.frames(self.prepare(clip, sampling_rate))[0, self.states].mean(dim=0).cpu()
         hop_ms = 1000 / self.encoder.frame_rate_hz
         centre_ms = 500 * self.encoder.minimum_samples / self.encoder.sampling_rate

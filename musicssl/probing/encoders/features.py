@@ -7,7 +7,8 @@ Clips of equal length share a batch and nothing is padded: group normalization o
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
@@ -43,14 +44,7 @@ class WindowRule:
 
 @dataclass(frozen=True)
 class ExtractionSettings:
-    """Where features are kept and how fast they are computed; their values depend on `feature_dtype` only, by intent.
-
-    Attributes:
-        store: root folder of the feature store.
-        batch_seconds: audio in one forward pass.
-        feature_dtype: float16 or float32, as stored.
-        device: where the encoder runs.
-    """
+    """Where features are kept and how fast they are computed; only `feature_dtype` is meant to change their values."""
 
     store: Path
     batch_seconds: float = 120.0
@@ -60,12 +54,10 @@ class ExtractionSettings:
 
 @dataclass(frozen=True)
 class ClipPart:
-    """A part of a file, its key in the store and its length according to the file's header."""
+    """A part of a file, as an example of it, with its key in the store and its length by the file's header."""
 
     key: str
-    audio: str | bytes
-    start_seconds: float
-    seconds: float | None
+    example: Example
     length: tuple[float, int]  # seconds of the part, sampling rate of the file: equal tuples decode to equal lengths
 
 
@@ -110,15 +102,12 @@ class Extractor:
         todo = [group for group in groups if any(clip.key not in self.store for clip in group)]
         self.process.wait_for_everyone()  # no process writes before all have seen the same store
         mine = todo[self.process.process_index :: self.process.num_processes]
-        encoded, failed = 0, {}
+        encoded = 0
+        failed: dict[str, str] = {}
         self.encoder.to(self.settings.device)
-        bar = tqdm(
-            total=sum(map(len, mine)),
-            desc=f"encode {self.encoder.name}",
-            unit="clip",
-            disable=not (progress and mine and self.process.is_main_process),
-        )
-        try:
+        hidden = not (progress and mine and self.process.is_main_process)
+        bar = tqdm(total=sum(map(len, mine)), desc=f"encode {self.encoder.name}", unit="clip", disable=hidden)
+        with closing(self.store), bar:
             for group in mine:
                 keys, features, reasons = self._encode(group)
                 failed |= reasons
@@ -126,9 +115,6 @@ class Extractor:
                     self._append(keys, features)
                 encoded += len(keys)
                 bar.update(len(group))
-        finally:
-            bar.close()
-            self.store.close()
         self.process.wait_for_everyone()
         self.store.refresh()
         for reasons in gather_object([failed]):
@@ -145,12 +131,13 @@ class Extractor:
         return self._skipped.get(_place(example))
 
     def _distinct_clips(self, examples: Iterable[Example]) -> tuple[list[ClipPart], dict[str, list[Place]]]:
-        clips, places = {}, {}
+        clips: dict[str, ClipPart] = {}
+        places: dict[str, list[Place]] = {}
         for example in examples:
             try:
                 key = self.key(example)
                 if key not in clips:
-                    clips[key] = ClipPart(key, example.audio, example.start_seconds, example.seconds, _length(example))
+                    clips[key] = ClipPart(key, example, _length(example))
                 places.setdefault(key, []).append(_place(example))
             except BadAudio as error:
                 self._skipped[_place(example)] = error.reason
@@ -163,9 +150,8 @@ class Extractor:
             if clip.key in self.store:
                 continue
             try:
-                wave = load_audio(
-                    clip.audio, self.encoder.sampling_rate, self.rule.channel_mode, clip.start_seconds, clip.seconds
-                )
+                audio, start, seconds = _place(clip.example)
+                wave = load_audio(audio, self.encoder.sampling_rate, self.rule.channel_mode, start, seconds)
                 windows.append(self._cut(wave))
                 keys.append(clip.key)
             except BadAudio as error:
@@ -201,10 +187,8 @@ class Extractor:
         size = round(self.rule.window_seconds * self.encoder.sampling_rate)
         if self.rule.pooling == "frames":
             # The next window starts one hop after the last frame of this one: together they are the clip's frames.
-            hop, shortest = (
-                round(self.encoder.sampling_rate / self.encoder.frame_rate_hz),
-                self.encoder.minimum_samples,
-            )
+            hop = round(self.encoder.sampling_rate / self.encoder.frame_rate_hz)
+            shortest = self.encoder.minimum_samples
             count = 1 + (size - shortest) // hop
             starts = range(0, len(wave) - shortest + 1, count * hop)
             return [wave[start : start + (count - 1) * hop + shortest] for start in starts]
@@ -228,10 +212,9 @@ def equal_length_groups(clips: Sequence[ClipPart], batch_seconds: float) -> list
     batches, and so the same bits, as an uninterrupted one.
     """
     groups = []
-    for (seconds, _), same in groupby(
-        sorted(clips, key=lambda clip: (clip.length, clip.key)), lambda clip: clip.length
-    ):
-        same = list(same)
+    ordered = sorted(clips, key=lambda clip: (clip.length, clip.key))
+    for (seconds, _), equal in groupby(ordered, lambda clip: clip.length):
+        same = list(equal)
         size = max(1, int(batch_seconds / max(seconds, 1e-3)))
         groups += [same[first : first + size] for first in range(0, len(same), size)]
     return groups
@@ -261,4 +244,4 @@ def _within_limits(encoder, rule: WindowRule) -> WindowRule:
         raise UserError(f"--model {encoder.name}: beat tracking needs a known frame rate; this encoder has none")
     if limit is None or (rule.window_seconds is not None and rule.window_seconds <= limit):
         return rule
-    return WindowRule(limit, rule.minimum_window_seconds, rule.pooling, rule.channel_mode)
+    return replace(rule, window_seconds=limit)

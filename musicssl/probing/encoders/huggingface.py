@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, Wav2Vec2FeatureExtractor
+from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, FeatureExtractionMixin, Wav2Vec2FeatureExtractor
 
 import music2vec  # noqa: F401  registers the model with the Auto classes
 import musichubert  # noqa: F401
@@ -36,7 +36,7 @@ class HuggingFaceEncoder:
 
     name: str
     model: torch.nn.Module
-    extractor: object
+    extractor: FeatureExtractionMixin
     dtype: torch.dtype = torch.float32
 
     scaling = "none"
@@ -130,7 +130,7 @@ def _shortest_input(model: torch.nn.Module) -> int:
     return samples
 
 
-def _spectrogram_seconds(extractor: object) -> float | None:
+def _spectrogram_seconds(extractor: FeatureExtractionMixin) -> float | None:
     """Longest input that a spectrogram front end keeps; it would drop the rest silently."""
     if getattr(extractor, "chunk_length", None):  # Whisper
         return float(extractor.chunk_length)
@@ -139,7 +139,7 @@ def _spectrogram_seconds(extractor: object) -> float | None:
     return None
 
 
-def _fingerprint(model: torch.nn.Module, extractor: object, dtype: torch.dtype) -> str:
+def _fingerprint(model: torch.nn.Module, extractor: FeatureExtractionMixin, dtype: torch.dtype) -> str:
     """SHA-256 of everything the features depend on: weights, architecture, front end, arithmetic."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):

@@ -22,7 +22,7 @@ class Split:
     Attributes:
         features: (n, S, D) as stored. targets: per window, (n,) or (n, C).
         tracks: (n,) index of the window's track; track_targets: one row per track. track_ids: their names.
-        shift, scale: (S, D) of the standard scaling, or None.
+        scaling: shift and scale of the standard scaling, (S, D) each, or None.
         clips: of a kind of frames, the clips in the order of their frames.
     """
 
@@ -31,8 +31,7 @@ class Split:
     tracks: torch.Tensor
     track_targets: torch.Tensor
     track_ids: list[str]
-    shift: torch.Tensor | None = None
-    scale: torch.Tensor | None = None
+    scaling: tuple[torch.Tensor, torch.Tensor] | None = None
     clips: Sequence[FrameClip] = ()
 
     frames_per_example = 1
@@ -51,8 +50,9 @@ class Split:
     def batch(self, index: torch.Tensor, device: torch.device, generators=None) -> tuple[torch.Tensor, torch.Tensor]:
         """index (K, b) -> features (K, b, S, D) float32 and targets (K, b, ...), on the device."""
         features = self.features[index].to(device).float()
-        if self.shift is not None:
-            features = (features - self.shift.to(device)) / self.scale.to(device)
+        if self.scaling is not None:
+            shift, scale = self.scaling
+            features = (features - shift.to(device)) / scale.to(device)
         return features, self.targets[index].to(device)
 
     def by_track(self, outputs: torch.Tensor) -> torch.Tensor:
@@ -117,10 +117,6 @@ class Problem:
     def num_outputs(self) -> int:
         """C."""
         return self.kind.num_outputs(self.labels)
-
-    def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """(H, b, C) and (H, b) or (H, b, C) -> (H,), summed over the batch and averaged over outputs."""
-        return self.kind.loss(outputs, targets)
 
     def judged(self, outputs: torch.Tensor, split: Split) -> tuple[torch.Tensor, torch.Tensor]:
         """Outputs and targets as they are scored: by track, or window by window, or frame by frame."""

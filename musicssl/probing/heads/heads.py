@@ -156,7 +156,8 @@ class HeadStack:
         if 0 in sizes:
             return weights, weights
         parts = {name: tensor.split(sizes) for name, tensor in weights.items()}
-        return tuple({name: part[kind] for name, part in parts.items()} for kind in (0, 1))
+        single, mixed = ({name: part[kind] for name, part in parts.items()} for kind in (0, 1))
+        return single, mixed
 
     @staticmethod
     def _head(

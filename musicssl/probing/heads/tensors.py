@@ -3,7 +3,7 @@
 Shapes: n windows (beat tracking: frames) of a split, W windows of a clip, T frames, S hidden states, D width.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ def build_problem(task: Task, examples: Sequence[Example], extractor: Extractor,
         UserError: a split has no clip left after those that cannot be read.
     """
     encoder, kind = extractor.encoder, get_kind(task.kind)
-    splits = {}
+    splits: dict[str, Split] = {}
     for name in SPLITS:
         usable = [
             (example, windows)
@@ -41,39 +41,39 @@ def build_problem(task: Task, examples: Sequence[Example], extractor: Extractor,
             splits[name] = _frame_split(kind, usable, encoder.frame_rate_hz, training=name == "train")
         else:
             splits[name] = _window_split(kind, task.labels, usable)
-    train = splits["train"]
-    if (target_scale := kind.target_scale(train.track_targets)) is not None:
-        _scale_targets(splits.values(), *target_scale)
-    if scaling == "standard":
-        shift, scale = _moments(train.features)
+    training = splits["train"]
+    if (target_scale := kind.target_scale(training.track_targets)) is not None:
+        shift, scale = target_scale
         for split in splits.values():
-            split.shift, split.scale = shift, scale
+            split.targets = (split.targets - shift) / scale
+            split.track_targets = (split.track_targets - shift) / scale
+    if scaling == "standard":
+        moments = _moments(training.features)
+        for split in splits.values():
+            split.scaling = moments
+    train: Split | FrameCrops = training
     if kind.of_frames:
-        longest = int(torch.bincount(train.tracks).max())
-        train = FrameCrops(train, min(longest, round(CROP_SECONDS * encoder.frame_rate_hz)))
+        longest = int(torch.bincount(training.tracks).max())
+        train = FrameCrops(training, min(longest, round(CROP_SECONDS * encoder.frame_rate_hz)))
     return Problem(
-        kind,
-        task.aggregate,
-        task.labels,
-        encoder.state_names,
-        encoder.mixed_states,
-        train,
-        splits["validation"],
+        kind, task.aggregate, task.labels, encoder.state_names, encoder.mixed_states, train, splits["validation"],
         splits["test"],
-    )
+    )  # fmt: skip
 
 
 def _window_split(kind: ClipKind, labels: Sequence[str], usable: Sequence[tuple[Example, np.ndarray]]) -> Split:
     """Every window is an example, with the target of its track."""
-    track_index, targets, tracks = {}, [], []
+    track_index: dict[str, int] = {}
+    track_targets: list[np.ndarray | int] = []
+    tracks: list[int] = []
     for example, windows in usable:
         track = track_index.setdefault(example.track_id, len(track_index))
-        if track == len(targets):
-            targets.append(kind.target(example.label, labels))
+        if track == len(track_targets):
+            track_targets.append(kind.target(example.label, labels))
         tracks += [track] * len(windows)
-    tracks, targets = torch.tensor(tracks), torch.from_numpy(np.array(targets))
+    track_of, targets = torch.tensor(tracks), torch.from_numpy(np.array(track_targets))
     features = torch.from_numpy(np.concatenate([windows for _, windows in usable]))
-    return Split(features, targets[tracks], tracks, targets, list(track_index))
+    return Split(features, targets[track_of], track_of, targets, list(track_index))
 
 
 def _frame_split(
@@ -89,12 +89,6 @@ def _frame_split(
     tracks = torch.arange(len(clips)).repeat_interleave(torch.tensor([clip.num_frames for clip in clips]))
     track_ids = [example.track_id for example, _ in usable]
     return Split(torch.from_numpy(np.concatenate(frames)), targets, tracks, targets, track_ids, clips=clips)
-
-
-def _scale_targets(splits: Iterable[Split], shift: torch.Tensor, scale: torch.Tensor) -> None:
-    for split in splits:
-        split.targets = (split.targets - shift) / scale
-        split.track_targets = (split.track_targets - shift) / scale
 
 
 def _moments(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

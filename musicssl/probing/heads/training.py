@@ -33,7 +33,6 @@ def train_heads(
     """Train the whole grid on one task.
 
     Args:
-        problem: features, targets, loss and validation score of the task.
         checkpoint: file that a killed run resumes from, bit for bit; removed by the caller when the task is done.
         checkpoint_seconds: time between two writes of it.
         on_epoch: called with (epoch, heads still training).
@@ -96,7 +95,7 @@ class _GridRun:
                 for group, weights in zip(groups, leaves, strict=True):
                     rows = self.rows[group]
                     outputs = self.network.forward(weights, rows, features, dropout)
-                    loss = self.problem.loss(outputs, targets[self.network.seed_row[rows]])  # (heads of the group,)
+                    loss = self.problem.kind.loss(outputs, targets[self.network.seed_row[rows]])  # (heads,)
                     # Sum over heads: each head's gradient is that of its own mean loss.
                     (loss.sum() / (batch.shape[1] * train.frames_per_example)).backward()
                     if number == len(parts):

@@ -4,8 +4,11 @@ Shapes: n examples of a split (windows, tracks or frames), T frames of a clip, H
 batch, C outputs, R bootstrap resamples.
 """
 
+import ast
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -146,3 +149,46 @@ class FrameKind(Kind):
     @abstractmethod
     def target(self, clip: FrameClip, training: bool) -> np.ndarray:
         """(T, ...) targets of the frames of a clip, to train on or else to be scored by."""
+
+
+# Helpers that several kinds share to read and describe labels.
+
+
+def split_list(value: Any, separators: str) -> list[str]:
+    """A list, the text of one ("[1, 2]"), or text split at `separators` (a regular expression) -> items as text."""
+    if isinstance(value, str):
+        if value.strip().startswith("["):
+            value = ast.literal_eval(value.strip())
+        else:
+            value = re.split(separators, value.strip())
+    return [str(item).strip() for item in value if str(item).strip()]
+
+
+def in_natural_order(names: Collection[str]) -> tuple[str, ...]:
+    """Distinct names, numbers by their value and before words."""
+
+    def place(name: str) -> tuple:
+        try:
+            return (0, float(name), name)
+        except ValueError:
+            return (1, 0.0, name)
+
+    return tuple(sorted(set(names), key=place))
+
+
+def notes_on_missing_classes(vocabulary: Sequence[str], seen: Mapping[str, Counter]) -> list[str]:
+    """Name the classes that a split lacks: they cannot be learned, or are not tested.
+
+    Args:
+        seen: split -> how many of its clips have each class, by index.
+    """
+    notes = []
+    for index, name in enumerate(vocabulary):
+        elsewhere = seen["validation"][index] + seen["test"][index]
+        if not seen["train"][index] and elsewhere:
+            notes.append(f"label {name!r} is missing from train: its {elsewhere} clips elsewhere count as wrong")
+    untested = [name for index, name in enumerate(vocabulary) if not seen["test"][index]]
+    if untested:
+        shown = ", ".join(untested[:10]) + (" ..." if len(untested) > 10 else "")
+        notes.append(f"{len(untested)} of {len(vocabulary)} labels have no test clip: {shown}")
+    return notes

@@ -8,9 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from musicssl.probing.kinds.bar_pointer import BarPointerModel
-from musicssl.probing.kinds.base import FrameClip, FrameKind, HeadOutputs
+from musicssl.probing.kinds.base import FrameClip, FrameKind, HeadOutputs, split_list
 from musicssl.probing.kinds.evaluation import Evaluation
-from musicssl.probing.kinds.labels import split_list
 from musicssl.probing.metrics import batched
 from musicssl.probing.metrics.beat_f import BeatF, f_measure, match_counts
 

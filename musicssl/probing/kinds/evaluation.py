@@ -47,6 +47,6 @@ def bootstrap_weights(num_tracks: int, resamples: int, seed: int = 0) -> torch.T
     return torch.from_numpy(drawn)
 
 
-def finite(value: float) -> float | None:
+def finite(value: float | np.floating) -> float | None:
     """The value, or None in the place of NaN and infinity, which JSON does not have."""
     return float(value) if np.isfinite(value) else None

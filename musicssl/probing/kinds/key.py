@@ -63,9 +63,7 @@ class Key(Multiclass):
 
         shares = key_error_shares(np.array(result["details"]["confusion"], dtype=float))
         figure = Figure(figsize=(5.4, 5), layout="constrained")
-        axes = figure.add_subplot(projection="polar")
-        axes.set_theta_zero_location("N")
-        axes.set_theta_direction(-1)
+        axes = figure.add_subplot(projection="polar", theta_offset=np.pi / 2, theta_direction=-1)
         angles = np.arange(12) * 2 * np.pi / 12
         colours = colormaps["magma_r"](shares)
         for ring, bottom in ((0, 1.0), (1, 0.4)):

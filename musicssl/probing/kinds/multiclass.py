@@ -2,15 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from musicssl.probing.kinds.base import ClipKind, HeadOutputs
+from musicssl.probing.kinds.base import ClipKind, HeadOutputs, in_natural_order, notes_on_missing_classes
 from musicssl.probing.kinds.evaluation import Evaluation
-from musicssl.probing.kinds.labels import in_natural_order, notes_on_missing_classes
 from musicssl.probing.metrics import batched
 from musicssl.probing.metrics.accuracy import Accuracy
 
@@ -23,7 +22,7 @@ class Multiclass(ClipKind):
 
     name = "multiclass"
     column = "any value, one class each"
-    metrics = ("accuracy",)
+    metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
     picture_name = "confusion matrix"
 
     def parse(self, values: Sequence[Any]) -> Any:

@@ -8,9 +8,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from musicssl.probing.kinds.base import ClipKind, HeadOutputs
+from musicssl.probing.kinds.base import ClipKind, HeadOutputs, in_natural_order, notes_on_missing_classes, split_list
 from musicssl.probing.kinds.evaluation import Evaluation, finite
-from musicssl.probing.kinds.labels import in_natural_order, notes_on_missing_classes, split_list
 from musicssl.probing.metrics import batched
 from musicssl.probing.metrics.tagging import Tagging
 

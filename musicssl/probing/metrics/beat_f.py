@@ -8,11 +8,12 @@ import datasets
 import evaluate
 import numpy as np
 from mir_eval.util import match_events
+from numpy.typing import ArrayLike
 
 DESCRIPTION = "Beat F-measure: corpus-micro at 70 ms and 20 ms, and the mean per track at 70 ms."
 
 
-def match_counts(reference: list[float], estimate: list[float], tolerance_seconds: float) -> tuple[int, int, int]:
+def match_counts(reference: ArrayLike, estimate: ArrayLike, tolerance_seconds: float) -> tuple[int, int, int]:
     """(matches, estimated beats, reference beats) of one track, times in seconds."""
     reference, estimate = np.asarray(reference), np.asarray(estimate)
     matches = len(match_events(reference, estimate, tolerance_seconds)) if len(reference) and len(estimate) else 0

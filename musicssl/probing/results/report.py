@@ -1,4 +1,4 @@
-"""One self-contained `report.html`: tables, pictures and notes of one or several models, to send to a colleague."""
+"""Tables of results on the terminal, and one self-contained `report.html` with pictures to send to a colleague."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,32 +6,45 @@ from typing import TYPE_CHECKING
 
 import jinja2
 
-from musicssl.errors import UserError
 from musicssl.files import write_text
 from musicssl.probing.kinds import get_kind
-from musicssl.probing.results.compare import Difference, difference_table
+from musicssl.probing.results.compare import Difference, compare, difference_table
 from musicssl.probing.results.names import layer_name
 from musicssl.probing.results.plots import as_data_uri, layer_curves, layer_heat_map
+from musicssl.probing.results.results import load_results
 from musicssl.probing.results.tables import failures, published_notes, published_table, score_table
+from musicssl.tables import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+def show(folders: Sequence[Path], report_folder: Path, report: bool = True) -> None:
+    """Print the tables of finished folders, and write the report when it is asked for."""
+    results = [load_results(folder) for folder in folders]
+    differences, notes = compare(folders)
+    _print(score_table(results), failures(results))
+    _print(published_table(results), published_notes(results))
+    _print(difference_table(differences) if differences else None, notes)
+    written = [folder / "results.json" for folder in folders]
+    if report:
+        written.append(report_folder / "report.html")
+        write_report(results, written[-1], differences, notes)
+    print(*written, sep="\n")
+
+
+def _print(table: Table | None, notes: Sequence[str]) -> None:
+    """A table and notes on it, with a blank line after each."""
+    if table:
+        print(f"{table.markdown()}\n")
+    if notes:
+        print("\n".join(notes) + "\n")
+
+
 def write_report(
     results: Sequence[dict], path: Path, differences: Sequence[Difference] = (), comparison_notes: Sequence[str] = ()
 ) -> None:
-    """Render `results` (contents of `results.json`, the first one in detail) to one HTML file without outside parts.
-
-    Raises:
-        UserError: matplotlib is not installed.
-    """
-    try:
-        import matplotlib  # noqa: F401  what draws the pictures imports it where it is used
-    except ImportError as error:
-        raise UserError(
-            "the report needs matplotlib: pip install 'music2vec-musichubert[plots]', or give --no_report"
-        ) from error
+    """Render `results` (contents of `results.json`, the first one in detail) to one self-contained HTML file."""
     main = results[0]
     layered = [result for result in results if any(len(task["layers"]) > 1 for task in result["tasks"].values())]
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True)

@@ -2,15 +2,15 @@
 
 import json
 import platform
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from musicssl.errors import UserError
 from musicssl.files import read_json, write_json
-from musicssl.probing.protocol import Probed
 
 # Of the content. Files of release 0.1 have no version and the same content.
 SCHEMA_VERSION = 1
@@ -18,6 +18,49 @@ _PACKAGES = (
     "music2vec-musichubert", "torch", "transformers", "datasets", "accelerate", "evaluate", "scikit-learn", "mir_eval",
     "soxr", "soundfile",
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """The result of one task, an entry of `results.json`; the fields are written in this order.
+
+    Attributes:
+        metrics: metric -> {"mean", "ci95", "seeds"} on test.
+        layer, learning_rate: the choice made on validation.
+        layers: layer -> {"validation", "seeds", "learning_rate"}.
+        split_sizes: tracks that were used, per split.
+        comparable: whether data and protocol are the published ones; comparable_to: whose numbers, or why not.
+        epochs: the chosen heads' best epochs, one per seed.
+        skipped: clip id -> why the clip was left out.
+        notes: remarks for readers of the scores.
+        details: what the kind of task keeps for its picture.
+        fingerprint: see `musicssl.probing.protocol.fingerprint`.
+    """
+
+    metrics: dict[str, dict]
+    primary_metric: str
+    layer: str
+    learning_rate: float
+    layers: dict[str, dict]
+    split_sizes: dict[str, int]
+    comparable: bool
+    comparable_to: str
+    kind: str
+    title: str
+    epochs: list[int]
+    feature_scaling: str
+    skipped: dict[str, str]
+    notes: list[str]
+    details: dict[str, Any]
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Probed:
+    """A task's result, and the test predictions for `--compare`."""
+
+    result: TaskResult
+    predictions: dict[str, Any]  # name -> array
 
 
 class Results:
@@ -30,7 +73,9 @@ class Results:
 
     def __init__(self, directory: Path, model: str) -> None:
         self.path = directory / "results.json"
-        self.content = {"schema_version": SCHEMA_VERSION, "model": model, "versions": {}, "tasks": {}, "errors": {}}
+        self.content: dict[str, Any] = {
+            "schema_version": SCHEMA_VERSION, "model": model, "versions": {}, "tasks": {}, "errors": {},
+        }  # fmt: skip
         if self.path.is_file():
             stored = load_results(directory)
             if stored["model"] != model:

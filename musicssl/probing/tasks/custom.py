@@ -13,14 +13,10 @@ from musicssl.probing.tasks.labelled_rows import read_rows
 
 
 def custom_task(
-    source: str | Path,
-    label: str,
-    kind: str = "multiclass",
-    audio_column: str = "audio",
-    track_column: str | None = None,
+    source: str | Path, label: str, kind: str = "multiclass", track_column: str | None = None
 ) -> tuple[Task, TaskData]:
     """The task of one column, see `custom_tasks`."""
-    return custom_tasks(source, [label], [kind], audio_column, track_column)[0]
+    return custom_tasks(source, [label], [kind], track_column=track_column)[0]
 
 
 def custom_tasks(
@@ -46,7 +42,7 @@ def custom_tasks(
         UserError: no such source, column or kind, or a label that is not of its kind (names the row).
     """
     source = str(source)
-    kinds = kinds * len(labels) if len(kinds) == 1 else kinds
+    kinds = list(kinds) * len(labels) if len(kinds) == 1 else kinds
     wanted = [(label, get_kind(kind)) for label, kind in zip(labels, kinds, strict=True)]
     rows = list(read_rows(source, audio_column))
     if not rows:

@@ -6,8 +6,16 @@ from pathlib import Path
 import numpy as np
 
 from musicssl.errors import UserError
-from musicssl.probing.tasks.base import DataSet, Example, PublishedTask, TaskData
-from musicssl.probing.tasks.reading import keep_present, number, read_rows, require
+from musicssl.probing.tasks.base import (
+    DataSet,
+    Example,
+    PublishedTask,
+    TaskData,
+    keep_present,
+    number,
+    read_rows,
+    require,
+)
 
 NAME = "emomusic"
 SOURCE = "http://cvml.unige.ch/databases/emoMusic (clips_45sec.tar.gz, annotations.tar.gz)"

@@ -21,7 +21,8 @@ def load_tasks(
 ) -> tuple[list[tuple[Task, TaskData]], dict[str, str]]:
     """The data of every task that can be run, and for the others the reason with its fix."""
     allow_partial = allow_partial or (data_root / DEMO_RECORD).is_file()
-    loaded, errors = [], {}
+    loaded: list[tuple[Task, TaskData]] = []
+    errors = {}
     for task in tasks:
         try:
             loaded.append((task, task.load(task.root(data_root), allow_partial)))

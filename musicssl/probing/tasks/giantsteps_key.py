@@ -5,8 +5,7 @@ from pathlib import Path
 
 from musicssl.errors import UserError
 from musicssl.keys import KEYS, parse_key
-from musicssl.probing.tasks.base import DataSet, Example, PublishedTask, TaskData
-from musicssl.probing.tasks.reading import keep_present, read_rows, require
+from musicssl.probing.tasks.base import DataSet, Example, PublishedTask, TaskData, keep_present, read_rows, require
 
 NAME = "giantsteps_key"
 SOURCE = (

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from musicssl.errors import UserError
-from musicssl.probing.tasks.base import DataSet, Example, PublishedTask, TaskData
-from musicssl.probing.tasks.reading import keep_present, require
+from musicssl.probing.tasks.base import DataSet, Example, PublishedTask, TaskData, keep_present, require
 
 AUDIO_SOURCE = (
     "genres.tar.gz, sha256 24347e0223d2ba798e0a558c4c172d9d4a19c00bb7963fe055d183dadb4ef2c6 (the first host is gone; "

@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from musicssl.errors import UserError
+from musicssl.probing.tasks.base import require
 from musicssl.probing.tasks.gtzan import DATA_SET, track_task
-from musicssl.probing.tasks.reading import require
 
 NAME = "gtzan_rhythm"
 BEAT_SOURCE = "https://github.com/TempoBeatDownbeat/gtzan_tempo_beat (beats/)"

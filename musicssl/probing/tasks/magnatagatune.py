@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from musicssl.probing.tasks.base import DataSet, Example, PublishedTask, TaskData
-from musicssl.probing.tasks.reading import keep_present, read_rows, require
+from musicssl.probing.tasks.base import DataSet, Example, PublishedTask, TaskData, keep_present, read_rows, require
 
 NAME = "magnatagatune"
 SOURCE = (

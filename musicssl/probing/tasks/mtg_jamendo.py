@@ -1,11 +1,21 @@
 """MTG-Jamendo: tracks, official split 0 and tables, shared by four tagging tasks (Bogdanov et al., 2019)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from musicssl.errors import UserError
-from musicssl.probing.tasks.base import SPLITS, DataSet, Example, PublishedTask, TaskData
-from musicssl.probing.tasks.reading import keep_present, number, read_rows, require
+from musicssl.probing.tasks.base import (
+    SPLITS,
+    DataSet,
+    Example,
+    PublishedTask,
+    TaskData,
+    keep_present,
+    number,
+    read_rows,
+    require,
+)
 
 SOURCE = (
     "https://github.com/MTG/mtg-jamendo-dataset (tables: the repository; audio: its scripts/download/download.py "
@@ -59,16 +69,17 @@ def read_table(
     """
     tables = f"data/splits/split-0/autotagging_{subset}-{{}}.tsv"
     indices = {label: index for index, label in enumerate(labels)}
-    rows = []
+    rows, hours = [], {}
     for split in SPLITS:
         relative = tables.format(split)
         path = require(root, task, SOURCE, relative, f"mtg-jamendo-dataset*/{relative}")
         table = read_rows(path, "\t", ("TRACK_ID", "ARTIST_ID", "PATH", "DURATION", "TAGS"))
-        rows += [(row | {"hours": number(row, "DURATION", path) / 3600.0}, split) for row in table]
+        rows += [(row, split) for row in table]
+        hours[split] = sum(number(row, "DURATION", path) / 3600.0 for row in table)
     unknown = sorted({tag for row, _ in rows for tag in row["TAGS"].split("\t")} - set(labels))
     if unknown:
         raise UserError(f"task {task}: unknown tag {unknown[0]!r} in autotagging_{subset}; is this split-0?")
-    problems = _wrong_hours(rows, published_hours) + _shared_artists(rows)
+    problems = _wrong_hours(hours, published_hours) + _shared_artists(rows)
     locate = _locator(root, [row["PATH"] for row, _ in rows])
     data = keep_present(
         root,
@@ -86,9 +97,8 @@ def read_table(
     return TaskData(data.examples, data.missing, problems=problems)
 
 
-def _wrong_hours(rows: list[tuple[dict, str]], published: Mapping[str, float]) -> list[str]:
+def _wrong_hours(hours: Mapping[str, float], published: Mapping[str, float]) -> list[str]:
     """The sum of durations identifies a table for which no list of ids is published."""
-    hours = {split: sum(row["hours"] for row, each in rows if each == split) for split in SPLITS}
     if all(abs(hours[split] - published[split]) < 0.06 for split in SPLITS):
         return []
     found, expected = (" / ".join(f"{each[split]:.1f}" for split in SPLITS) for each in (hours, published))
@@ -102,12 +112,15 @@ def _shared_artists(rows: list[tuple[dict, str]]) -> list[str]:
     return [f"{len(shared)} artists are in test and in training, first {min(shared)}"] if shared else []
 
 
-def _locator(root: Path, paths: list[str]):
+def _locator(root: Path, paths: list[str]) -> Callable[[str], Path]:
     """Find the folder and suffix of the audio once, from the first track that is there."""
     for folder in AUDIO_FOLDERS:
-        if not (root / folder).is_dir():
-            continue
         for suffix in (".low.mp3", ".mp3"):
-            if any((root / folder / path).with_suffix(suffix).is_file() for path in paths):
-                return lambda path, folder=folder, suffix=suffix: (root / folder / path).with_suffix(suffix)
-    return lambda path: (root / path).with_suffix(".low.mp3")
+            locate = partial(_audio_path, root / folder, suffix)
+            if (root / folder).is_dir() and any(locate(path).is_file() for path in paths):
+                return locate
+    return partial(_audio_path, root, ".low.mp3")
+
+
+def _audio_path(folder: Path, suffix: str, path: str) -> Path:
+    return (folder / path).with_suffix(suffix)

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from musicssl.errors import UserError
-from musicssl.probing.tasks.base import DataSet, Example, PublishedTask, TaskData
-from musicssl.probing.tasks.reading import keep_present, require
+from musicssl.probing.tasks.base import DataSet, Example, PublishedTask, TaskData, keep_present, require
 
 SOURCE = "http://download.magenta.tensorflow.org/datasets/nsynth (nsynth-{train,valid,test}.jsonwav.tar.gz)"
 DATA_SET = DataSet(

@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
-from musicssl.probing.tasks.base import DataSet, Example, PublishedTask, TaskData
-from musicssl.probing.tasks.reading import require
+from musicssl.probing.tasks.base import DataSet, Example, PublishedTask, TaskData, require
 
 SOURCE = "https://zenodo.org/records/1203819 (VocalSet11.zip, version 1.1)"
 DATA_SET = DataSet(
