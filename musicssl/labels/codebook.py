@@ -7,6 +7,7 @@ import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import faiss
 import numpy as np
@@ -17,6 +18,8 @@ from musichubert.errors import LabelError
 from musicssl.files import read_json, whole_file, write_json
 from musicssl.labels.kmeans import fit_kmeans
 from musicssl.labels.settings import DEFAULT_KMEANS, KMeansSettings
+
+Frames = TypeVar("Frames", np.ndarray, torch.Tensor)
 
 FORMAT_VERSION = 1
 TENSORS, METADATA = "codebook.safetensors", "codebook.json"
@@ -52,7 +55,7 @@ class Codebook:
             digest.update(b"-" if array is None else np.ascontiguousarray(array, np.float32).tobytes())
         return digest.hexdigest()[:16]
 
-    def assign(self, frames: np.ndarray | torch.Tensor) -> np.ndarray | torch.Tensor:
+    def assign(self, frames: Frames) -> Frames:
         """The nearest centroid of each frame: FAISS for numpy arrays and CPU tensors, one matmul on a device.
 
         Args:

@@ -57,7 +57,7 @@ def write_labels(
     if (directory / "labels.json").is_file():
         return
     written = {clip_id for shard in shards for clip_id in pq.read_table(shard, columns=["clip_id"])[0].to_pylist()}
-    shard = _Shard(directory, accelerator.process_index, labeller.hashes)
+    current = _Shard(directory, accelerator.process_index, labeller.hashes)
     seen = set()
     for clip_id, waveform in tqdm(clips, desc="labels", unit="clip", disable=not accelerator.is_main_process):
         if clip_id in seen:
@@ -67,10 +67,10 @@ def write_labels(
             continue
         labels = labeller.label_track(torch.from_numpy(waveform).to(accelerator.device))
         rates = [source.rate_hz for source in labeller.sources]
-        shard.add(clip_id, rates, [track.cpu().numpy() for track in labels])
-        if shard.num_clips == clips_per_shard:
-            shard.close()
-    shard.close()
+        current.add(clip_id, rates, [track.cpu().numpy() for track in labels])
+        if current.num_clips == clips_per_shard:
+            current.close()
+    current.close()
     counts = gather_object([len(seen)])
     if accelerator.is_main_process:
         content = {"codebook_hashes": labeller.hashes, "num_clips": sum(counts)}
@@ -92,7 +92,7 @@ class _Shard:
         self.directory, self.rank = directory, rank
         self.schema = SCHEMA.with_metadata({HASHES_KEY: json.dumps(hashes)})
         self.num_clips = 0
-        self.writer = None
+        self.writer: pq.ParquetWriter | None = None
 
     def add(self, clip_id: str, rates: list[float], labels: list[np.ndarray]) -> None:
         if self.writer is None:
@@ -176,7 +176,8 @@ class StoredLabeller(Labeller):
     """A `Labeller` whose batches are looked up instead of computed."""
 
     def __init__(self, labeller: Labeller, directory: Path):
-        super().__init__(labeller.sources, labeller.codebooks, labeller.auxiliary and labeller.auxiliary.name)
+        super().__init__(labeller.sources, labeller.codebooks)
+        self.auxiliary = labeller.auxiliary
         self.computing = labeller
         self.store = StoredLabels(directory, self)
 

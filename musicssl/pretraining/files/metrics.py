@@ -13,7 +13,9 @@ class MetricWindow:
     """Weighted metric sums over the updates since the last row; floats on the host, part of every checkpoint."""
 
     def __init__(self, state: dict[str, list[float]] | None = None):
-        self.totals = {name: tuple(pair) for name, pair in (state or {}).items()}
+        self.totals: dict[str, tuple[float, float]] = {
+            name: (total, weight) for name, (total, weight) in (state or {}).items()
+        }
 
     def add(self, metrics: dict[str, tuple[float, float]]) -> None:
         for name, (total, weight) in metrics.items():

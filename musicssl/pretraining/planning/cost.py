@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from musicssl.pretraining.config.settings import MaskingConfig
 from musicssl.pretraining.frames import frames_per_crop
 
 BYTES_FP32 = 4
@@ -59,11 +58,6 @@ def crop_cost(config: PreTrainedConfig, num_samples: int, masks_per_clip: int = 
     teacher = transformer if is_data2vec else 0
     training = 3 * (front_end + masks_per_clip * transformer) - convolutions[0] + teacher
     return UpdateCost(front_end + transformer, training)
-
-
-def training_cost(config: PreTrainedConfig, num_samples: int, masking: MaskingConfig) -> float:
-    """Floating point operations of a training step of one crop, by a run's masks."""
-    return crop_cost(config, num_samples, masking.masks_per_clip).training_flops
 
 
 def count_parameters(model: PreTrainedModel) -> dict[str, int]:

@@ -18,6 +18,7 @@ from musicssl.pretraining.training.saving import save_checkpoint
 from musicssl.pretraining.training.state import TrainingRun
 from musicssl.pretraining.training.sums import mean_metrics
 from musicssl.pretraining.training.update import UpdateResult, compute_gradients
+from musicssl.pretraining.training.validation import Validator
 
 
 class Stopwatch:
@@ -58,7 +59,7 @@ def run_updates(run: TrainingRun) -> bool:
             stop_now = stop.anywhere(run.accelerator)
             checkpoint_due = run.update % settings.checkpoint_every == 0 or is_last
             if run.validator and (run.update % settings.validate_every == 0 or checkpoint_due):
-                validation_loss = _validate(run)
+                validation_loss = _validate(run, run.validator)
             if checkpoint_due or stop_now:
                 _checkpoint(run, validation_loss if run.validator and checkpoint_due else None)
             if stop_now and not is_last:
@@ -113,8 +114,8 @@ def _audio_rate(run: TrainingRun, stopwatch: Stopwatch) -> float:
     return run.geometry.audio_seconds_per_update * stopwatch.updates / stopwatch.seconds
 
 
-def _validate(run: TrainingRun) -> float:
-    metrics = run.validator.evaluate(run.model)
+def _validate(run: TrainingRun, validator: Validator) -> float:
+    metrics = validator.evaluate(run.model)
     run.log.write({"update": run.update, **{f"validation/{name}": value for name, value in metrics.items()}})
     return next(iter(metrics.values()))
 

@@ -1,13 +1,10 @@
 """Save and restore a `TrainingRun`: the steps that all processes take together."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch.distributed.checkpoint.state_dict import (
-    StateDictOptions,
-    get_state_dict,
-    set_optimizer_state_dict,
-)
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_optimizer_state_dict
 
 from musicssl.errors import UserError
 from musicssl.files import write_json
@@ -31,8 +28,11 @@ def save_checkpoint(run: TrainingRun, validation_loss: float | None) -> Path:
     accelerator = run.accelerator
     writer = checkpoint.CheckpointWriter(run.output_dir, run.update)
     best = run.best_checkpoint, run.best_loss
-    measured = run.config.run.keep_best and validation_loss is not None
-    if measured and (run.best_loss is None or validation_loss < run.best_loss):
+    if (
+        run.config.run.keep_best
+        and validation_loss is not None
+        and (run.best_loss is None or validation_loss < run.best_loss)
+    ):
         best = writer.final.name, validation_loss
     # Collective: sharded states are gathered here. On the main process they are whole.
     model_state, optimizer_state = get_state_dict(run.model, run.optimizer.optimizer, options=WHOLE)
@@ -67,15 +67,17 @@ def save_checkpoint(run: TrainingRun, validation_loss: float | None) -> Path:
     return writer.final
 
 
-def restore(run: TrainingRun, source: Path) -> None:
-    """Load a checkpoint's optimizer, metrics, health and place in the stream into a run built for it.
+def restore(run: TrainingRun, source: Path, state: dict[str, Any]) -> None:
+    """Load a checkpoint's optimizer, metrics and place in the stream into a run built for it.
 
     The model's weights are loaded before the accelerator wraps it (see `run`).
+
+    Args:
+        state: the trainer's state of the checkpoint.
 
     Raises:
         UserError: the checkpoint is damaged, or was written by another number of processes.
     """
-    state = checkpoint.read_state(source)
     optimizer_state = checkpoint.load_tensors(source / "optimizer.pt")
     set_optimizer_state_dict(run.model, run.optimizer.optimizer, optimizer_state, options=WHOLE)
     own = checkpoint.load_tensors(checkpoint.process_file(source, run.accelerator.process_index))
