@@ -164,17 +164,7 @@ def fit_codebook(
         LabelError: frames that are not (n, d), not finite, or fewer than clusters.
     """
     frames = np.asarray(frames, np.float32)
-    if frames.ndim != 2:
-        raise LabelError(f"frames must be (n, d), got shape {frames.shape}")
-    if not 1 <= num_clusters <= len(frames):
-        raise LabelError(f"{num_clusters} clusters asked of {len(frames)} frames: give more audio or fewer clusters")
-    # Block by block: a mask of all the frames would be a quarter of their size again.
-    for start in range(0, len(frames), 65536):
-        finite = np.isfinite(frames[start : start + 65536]).all(axis=1)
-        if not finite.all():
-            first = start + int(np.argmin(finite))
-            raise LabelError(f"frame {first} of {len(frames)} holds NaN or infinity: the audio or the model is broken")
-
+    _check_frames(frames, num_clusters)
     mean = scale = None
     if kmeans.standardize:
         mean = frames.mean(axis=0)
@@ -200,6 +190,19 @@ def fit_codebook(
         "faiss_version": faiss.__version__,
     }
     return Codebook(fit.centroids, mean, scale, kmeans.spherical, metadata)
+
+
+def _check_frames(frames: np.ndarray, num_clusters: int) -> None:
+    if frames.ndim != 2:
+        raise LabelError(f"frames must be (n, d), got shape {frames.shape}")
+    if not 1 <= num_clusters <= len(frames):
+        raise LabelError(f"{num_clusters} clusters asked of {len(frames)} frames: give more audio or fewer clusters")
+    # Block by block: a mask of all the frames would be a quarter of their size again.
+    for start in range(0, len(frames), 65536):
+        finite = np.isfinite(frames[start : start + 65536]).all(axis=1)
+        if not finite.all():
+            first = start + int(np.argmin(finite))
+            raise LabelError(f"frame {first} of {len(frames)} holds NaN or infinity: the audio or the model is broken")
 
 
 def perplexity(counts: np.ndarray) -> float:

@@ -27,8 +27,7 @@ from musicssl.pretraining.config.recipes import write_recipe
 from musicssl.pretraining.config.settings import FLAGS, ITERATION_NAMES, PretrainConfig, iteration_flags
 from musicssl.pretraining.files.checkpoint import make_run_directory
 from musicssl.pretraining.model.building import setting_of
-from musicssl.pretraining.run import TrainingResult, train
-from musicssl.pretraining.training.state import AfterCheckpoint
+from musicssl.pretraining.run import AfterCheckpoint, TrainingResult, train
 
 # The files that the folder of the whole run takes from the newest iteration, and their names there; the model last.
 PUBLISHED = {

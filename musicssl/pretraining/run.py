@@ -26,7 +26,7 @@ from musicssl.pretraining.model import building
 from musicssl.pretraining.model.cpu_kernels import keep_freed_memory, use_cpu_kernels
 from musicssl.pretraining.model.device import compute_dtype
 from musicssl.pretraining.model.whitening import fit_front_end
-from musicssl.pretraining.planning.cost import crop_cost, measure_peak_flops
+from musicssl.pretraining.planning.cost import measure_peak_flops, update_flops
 from musicssl.pretraining.planning.micro_batch import choose_geometry
 from musicssl.pretraining.training.health import HealthMonitor
 from musicssl.pretraining.training.loop import run_updates
@@ -103,8 +103,6 @@ def _build_run(
     if config.model.compile:
         torch.compiler.reset()  # the search may have compiled for other numbers of clips
     peak_flops = measure_peak_flops(device, compute_dtype(accelerator))
-    num_samples = round(config.data.crop_seconds * model_config.sampling_rate)
-    crop_flops = crop_cost(model_config, num_samples, config.masking.masks_per_clip).training_flops
     if accelerator.is_main_process:
         _begin_directory(config, output_dir, source)
         write_environment(output_dir / "environment.json", accelerator, audio)
@@ -122,7 +120,7 @@ def _build_run(
         objective=objective,
         loader=loader,
         geometry=geometry,
-        flops_per_update=crop_flops * geometry.clips_per_update,
+        flops_per_update=update_flops(config, model_config, geometry.clips_per_update),
         peak_flops=peak_flops * accelerator.num_processes,
         feature_extractor=building.build_feature_extractor(config.model, model_config.sampling_rate),
         log=_open_log(config, accelerator, output_dir, source, state),

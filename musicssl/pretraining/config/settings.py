@@ -5,7 +5,6 @@ The defaults that both models share are the reference's (fairseq `base_librispee
 """
 
 import difflib
-from collections.abc import Iterable
 from dataclasses import Field, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
@@ -262,9 +261,9 @@ FLAGS: dict[str, tuple[str, Field]] = {
 FORMER_NAMES = {old: new for group in GROUPS.values() for old, new in former_names(group).items()}
 
 
-def suggestion(key: str, known: Iterable[str] = FLAGS) -> str:
+def suggestion(key: str) -> str:
     """'; did you mean ...?' for a flag that is almost `key`, else a pointer to --help."""
-    near = difflib.get_close_matches(key, known, n=1)
+    near = difflib.get_close_matches(key, FLAGS, n=1)
     return f"; did you mean '{near[0]}'?" if near else "; --help lists all flags"
 
 

@@ -100,11 +100,7 @@ def build_feature_extractor(model: ModelConfig, sampling_rate: int) -> Wav2Vec2F
     """The feature extractor of the checkpoint: it prepares waveforms as training did."""
     extractor_class = Music2VecFeatureExtractor if model.model == "music2vec" else Wav2Vec2FeatureExtractor
     return extractor_class(
-        feature_size=1,
-        sampling_rate=sampling_rate,
-        padding_value=0.0,
-        do_normalize=model.normalizes,
-        return_attention_mask=model.model == "music2vec",
+        sampling_rate=sampling_rate, do_normalize=model.normalizes, return_attention_mask=model.model == "music2vec"
     )
 
 

@@ -3,15 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_optimizer_state_dict
 
 from musicssl.errors import UserError
 from musicssl.files import write_json
 from musicssl.pretraining.config.recipes import write_recipe
 from musicssl.pretraining.files import checkpoint
-from musicssl.pretraining.files.metrics import MetricWindow
 from musicssl.pretraining.training.state import TrainingRun
+from musicssl.pretraining.training.sums import MetricWindow, on_any_process
 
 WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
@@ -49,13 +48,10 @@ def save_checkpoint(run: TrainingRun, validation_loss: float | None) -> Path:
         checkpoint.save_tensors(checkpoint.process_file(writer.aside, accelerator.process_index), own)
 
     # Each step must have worked on every process before the next one begins.
-    if accelerator.is_main_process:
-        steps = [writer.begin, write_shared, write_own, writer.publish]
-    else:
-        steps = [_nothing, _nothing, write_own, _nothing]
-    for step in steps:
-        problem = checkpoint.try_to_write(step, run.output_dir)
-        if _any_failed(run, problem):
+    for step in (writer.begin, write_shared, write_own, writer.publish):
+        takes_part = accelerator.is_main_process or step is write_own
+        problem = checkpoint.try_to_write(step, run.output_dir) if takes_part else ""
+        if on_any_process(accelerator, bool(problem)):
             if accelerator.is_main_process:
                 writer.abandon()
             last = run.health.last_checkpoint or "none"
@@ -104,12 +100,3 @@ def _trainer_state(run: TrainingRun, best_checkpoint: str | None, best_loss: flo
         "best_checkpoint": best_checkpoint,
         "best_loss": best_loss,
     }
-
-
-def _any_failed(run: TrainingRun, problem: str) -> bool:
-    flag = torch.tensor(float(bool(problem)), device=run.accelerator.device)
-    return bool(run.accelerator.reduce(flag, "sum").item())
-
-
-def _nothing() -> None:
-    pass

@@ -10,10 +10,11 @@ from accelerate import Accelerator
 
 from musicssl.audio.loader import CropLoader
 from musicssl.pretraining.config.settings import PretrainConfig
-from musicssl.pretraining.files.metrics import MetricsLog, MetricWindow
+from musicssl.pretraining.files.metrics import MetricsLog
 from musicssl.pretraining.planning.geometry import BatchGeometry
 from musicssl.pretraining.training.health import HealthMonitor
 from musicssl.pretraining.training.objectives import Objective
+from musicssl.pretraining.training.sums import MetricWindow
 from musicssl.pretraining.training.validation import Validator
 
 AfterCheckpoint = Callable[[Path, int], None]

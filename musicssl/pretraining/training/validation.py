@@ -9,10 +9,9 @@ from accelerate.utils import DistributedType, gather_object
 
 from musicssl.audio.loader import CropLoader
 from musicssl.errors import UserError
-from musicssl.pretraining.files.metrics import MetricWindow
 from musicssl.pretraining.randomness import VALIDATION, derive_seed, mask_generator
 from musicssl.pretraining.training.objectives import Objective
-from musicssl.pretraining.training.sums import MetricSums, mean_metrics
+from musicssl.pretraining.training.sums import MetricSums, MetricWindow, mean_metrics
 
 
 class Validator:
