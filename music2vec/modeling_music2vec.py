@@ -159,7 +159,7 @@ class Music2VecForPreTraining(Music2VecPreTrainedModel):
         hidden_states = projected.to(teacher.layer_norm.weight.dtype)
         hidden_states = teacher.layer_norm(hidden_states + teacher.pos_conv_embed(hidden_states))
         first_target_layer = self.config.num_hidden_layers - self.config.average_top_k_layers
-        total = 0.0
+        total = torch.zeros((), device=projected.device)
         for index, layer in enumerate(teacher.layers):
             attended = layer.layer_norm(hidden_states + layer.attention(hidden_states)[0])
             feed_forward = layer.feed_forward(attended)

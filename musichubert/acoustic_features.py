@@ -18,13 +18,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .constant_q import cqt, longest_window
+from .constant_q import FIELD, SAMPLE_RATE, checked, cqt, longest_window
 from .errors import LabelError
 
 __all__ = ["FeatureRecipe", "chroma", "cqt", "feature_recipe", "log_mel", "mfcc", "num_frames"]
 
-SAMPLE_RATE = 16000
-FIELD = 400  # samples that an encoder frame covers
 ENCODER_HOP = 320  # samples between encoder frames
 LABEL_RATE_HZ = SAMPLE_RATE / ENCODER_HOP
 
@@ -57,7 +55,7 @@ def mfcc(
     Raises:
         LabelError: the rate is not 16 kHz, or the clip is shorter than one frame.
     """
-    frames = _fields(_checked(waveform, sample_rate), FIELD, hop_length)
+    frames = _fields(checked(waveform, sample_rate), FIELD, hop_length)
     frames = frames - frames.mean(dim=-1, keepdim=True)
     frames = frames - 0.97 * F.pad(frames, (1, 0), mode="replicate")[..., :-1]
     window = torch.hann_window(FIELD, periodic=False, device=frames.device).pow(0.85)  # Povey's
@@ -106,16 +104,6 @@ def chroma(
     return energy / energy.amax(dim=-1, keepdim=True).clamp_min(1e-10)
 
 
-def _checked(waveform: torch.Tensor, sample_rate: int) -> torch.Tensor:
-    """The waveform as float32 (B, N); LabelError when it cannot be used."""
-    if sample_rate != SAMPLE_RATE:
-        raise LabelError(f"acoustic features need audio at {SAMPLE_RATE} Hz, got {sample_rate} Hz: resample it first")
-    waveform = torch.atleast_2d(waveform).float()
-    if waveform.shape[-1] < FIELD:
-        raise LabelError(f"a clip of {waveform.shape[-1]} samples is shorter than one frame ({FIELD} samples)")
-    return waveform
-
-
 def _fields(waveform: torch.Tensor, width: int, hop_length: int) -> torch.Tensor:
     """(B, N) -> (B, F, width): windows centred on the encoder's fields, zeros beyond the clip's ends."""
     frames = num_frames(waveform.shape[-1], hop_length)
@@ -126,7 +114,7 @@ def _fields(waveform: torch.Tensor, width: int, hop_length: int) -> torch.Tensor
 
 def _spectrum(waveform: torch.Tensor, sample_rate: int, hop_length: int, n_fft: int) -> torch.Tensor:
     """Magnitudes (B, F, n_fft // 2 + 1) under a periodic Hann window."""
-    frames = _fields(_checked(waveform, sample_rate), n_fft, hop_length)
+    frames = _fields(checked(waveform, sample_rate), n_fft, hop_length)
     return torch.fft.rfft(frames * torch.hann_window(n_fft, device=frames.device)).abs()
 
 

@@ -16,8 +16,19 @@ import torch
 from .errors import LabelError
 
 SAMPLE_RATE = 16000
-CENTRE = 200  # the encoder's frame t covers the samples [320 t, 320 t + 400)
+FIELD = 400  # the encoder's frame t covers the samples [320 t, 320 t + 400)
+CENTRE = FIELD // 2
 LOBES = 32  # half width of a kept bump, in units of 1 / window
+
+
+def checked(waveform: torch.Tensor, sample_rate: int) -> torch.Tensor:
+    """The waveform as float32 (B, N); LabelError when it cannot be used."""
+    if sample_rate != SAMPLE_RATE:
+        raise LabelError(f"acoustic features need audio at {SAMPLE_RATE} Hz, got {sample_rate} Hz: resample it first")
+    waveform = torch.atleast_2d(waveform).float()
+    if waveform.shape[-1] < FIELD:
+        raise LabelError(f"a clip of {waveform.shape[-1]} samples is shorter than one frame ({FIELD} samples)")
+    return waveform
 
 
 def longest_window(bins_per_octave: int, fmin_hz: float = 32.7) -> float:
@@ -47,12 +58,8 @@ def cqt(
     Raises:
         LabelError: the rate is not 16 kHz, the clip is shorter than one frame, or a bin is above half the rate.
     """
-    waveform = torch.atleast_2d(waveform).float()
+    waveform = checked(waveform, sample_rate)
     num_samples = waveform.shape[-1]
-    if sample_rate != SAMPLE_RATE:
-        raise LabelError(f"acoustic features need audio at {SAMPLE_RATE} Hz, got {sample_rate} Hz: resample it first")
-    if num_samples < 2 * CENTRE:
-        raise LabelError(f"a clip of {num_samples} samples is shorter than one frame ({2 * CENTRE} samples)")
     if fmin_hz * 2 ** ((num_bins - 1) / bins_per_octave) >= SAMPLE_RATE / 2:
         raise LabelError(f"{num_bins} constant-Q bins from {fmin_hz} Hz reach beyond half the sampling rate")
 
@@ -60,7 +67,7 @@ def cqt(
     silence = longest_window(bins_per_octave, fmin_hz)
     fold = _smooth_number(math.ceil((num_samples + silence) / hop_length))
     spectrum = torch.fft.fft(waveform, n=fold * hop_length).unsqueeze(1)  # (B, 1, P)
-    frames = 1 + (num_samples - 2 * CENTRE) // hop_length
+    frames = 1 + (num_samples - FIELD) // hop_length
     magnitudes = []
     for octave in range(0, num_bins, bins_per_octave):
         bins = tuple(range(octave, min(octave + bins_per_octave, num_bins)))

@@ -172,23 +172,13 @@ class MusicHubertForPreTraining(MusicHubertPreTrainedModel):
             kwargs: `output_hidden_states`, `output_attentions`, `return_dict` as in any transformers model.
         """
         config = self.config
-        labels = labels[:, None] if labels.dim() == 2 else labels
-        if labels.shape[1] != len(self.heads):
-            raise ValueError(f"labels are for {labels.shape[1]} codebooks, but the model has {len(self.heads)}")
-        if (auxiliary_targets is None) != (self.auxiliary_head is None):
-            raise ValueError("auxiliary_targets are needed exactly when config.auxiliary_dim is not 0")
-
         features = self.hubert.extract(input_values)
         frames = min(features.shape[1], labels.shape[-1])
         features = _ScaleGradient.apply(features[:, :frames], config.feature_gradient_scale)
         masks_per_clip = len(mask_time_indices) // len(input_values)
-        features, labels = (tensor.repeat_interleave(masks_per_clip, dim=0) for tensor in (features, labels))
+        features = features.repeat_interleave(masks_per_clip, dim=0)
         mask = mask_time_indices[:, :frames]
-        if auxiliary_targets is not None:
-            auxiliary_targets = self._scaled(auxiliary_targets[:, :frames])
-            auxiliary_targets = auxiliary_targets.repeat_interleave(masks_per_clip, dim=0).flatten(0, 1)
-        # (C, B * T), shifted past the reserved classes
-        classes = labels[..., :frames].transpose(0, 1).flatten(1) + config.num_reserved_classes
+        classes, auxiliary_targets = self._targets(labels, auxiliary_targets, frames, masks_per_clip)
         masked = mask.flatten().nonzero().squeeze(-1)
 
         feature_penalty = features.float().square().mean()
@@ -222,10 +212,23 @@ class MusicHubertForPreTraining(MusicHubertPreTrainedModel):
             attentions=encoded.attentions,
         )
 
-    def _scaled(self, auxiliary_targets: torch.Tensor) -> torch.Tensor:
-        """Auxiliary targets (B, T, dim) in fp32; of zero mean and unit variance per clip with normalize_auxiliary."""
-        targets = auxiliary_targets.float()
-        return F.layer_norm(targets, targets.shape[1:]) if self.config.normalize_auxiliary else targets
+    def _targets(
+        self, labels: torch.Tensor, auxiliary_targets: torch.Tensor | None, frames: int, masks_per_clip: int
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Classes (C, B * T), shifted past the reserved ones, and auxiliary targets (B * T, dim) in fp32."""
+        labels = labels[:, None] if labels.dim() == 2 else labels
+        if labels.shape[1] != len(self.heads):
+            raise ValueError(f"labels are for {labels.shape[1]} codebooks, but the model has {len(self.heads)}")
+        if (auxiliary_targets is None) != (self.auxiliary_head is None):
+            raise ValueError("auxiliary_targets are needed exactly when config.auxiliary_dim is not 0")
+        labels = labels[..., :frames].repeat_interleave(masks_per_clip, dim=0)
+        classes = labels.transpose(0, 1).flatten(1) + self.config.num_reserved_classes
+        if auxiliary_targets is None:
+            return classes, None
+        auxiliary_targets = auxiliary_targets[:, :frames].float()
+        if self.config.normalize_auxiliary:
+            auxiliary_targets = F.layer_norm(auxiliary_targets, auxiliary_targets.shape[1:])
+        return classes, auxiliary_targets.repeat_interleave(masks_per_clip, dim=0).flatten(0, 1)
 
     def _predict(
         self,
@@ -248,7 +251,7 @@ class MusicHubertForPreTraining(MusicHubertPreTrainedModel):
             cross_entropy_sum = cross_entropy_sum + F.cross_entropy(logits, target, reduction="sum")
             num_correct.append((logits.argmax(-1) == target).sum())
         auxiliary_loss = None
-        if self.auxiliary_head is not None:
+        if self.auxiliary_head is not None and auxiliary_targets is not None:
             auxiliary_target = auxiliary_targets.index_select(0, frames)
             auxiliary_loss = F.mse_loss(self.auxiliary_head(states).float(), auxiliary_target)
         return cross_entropy_sum, auxiliary_loss, torch.stack(num_correct)

@@ -9,7 +9,7 @@ A field's type is bool, int, float, str, Literal, any of these or None, tuple[T,
 """
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, Literal, get_args, get_origin
 
@@ -50,7 +50,7 @@ def flag(help_text: str, default: Any = None, limit: Limit | None = None, **fact
 
 def default_of(own: Field) -> Any:
     """The value of a flag that nobody gives."""
-    return own.default if own.default is not MISSING else own.default_factory()
+    return own.default if own.default_factory is MISSING else own.default_factory()
 
 
 def former_names(config_class: type) -> dict[str, str]:
@@ -86,14 +86,15 @@ def convert(own: Field, value: Any) -> Any:
 
 
 def add_flags(parser: argparse.ArgumentParser, config_class: type) -> None:
-    """Add the flags of a configuration as an argument group whose title is the first line of the class's docstring.
+    """Add the flags of a configuration as an argument group, titled by the first line of the class's docstring.
 
     The parser collects text, for `convert`, and only of the flags that were given.
     """
-    group = parser.add_argument_group(config_class.__doc__.splitlines()[0].removesuffix("."))
+    title = (config_class.__doc__ or config_class.__name__).splitlines()[0]
+    group = parser.add_argument_group(title.removesuffix("."))
     for own in fields(config_class):
         kind, of = _kind(own)
-        options = {"metavar": own.metadata.get("metavar") or _METAVARS.get(of or kind)}
+        options: dict[str, Any] = {"metavar": own.metadata.get("metavar") or _METAVARS.get(of or kind)}
         if kind is bool:
             options |= {"nargs": "?", "const": "true"}
         elif get_origin(kind) is Literal:
@@ -155,7 +156,7 @@ def _mapping(own: Field, value: Any) -> dict[str, Any]:
     return dict(found)
 
 
-def _key_values(own: Field, entries: list[str]) -> dict[str, Any]:
+def _key_values(own: Field, entries: Sequence[Any]) -> dict[str, Any]:
     """['hidden_size=192', 'layerdrop=0'] -> {'hidden_size': 192, 'layerdrop': 0}; a later entry wins."""
     mapping = {}
     for entry in entries:

@@ -7,32 +7,30 @@ The same command continues an interrupted run. `--dry_run` prints what recipes c
 
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
-
-from accelerate import Accelerator
+from typing import TYPE_CHECKING, Any
 
 from musicssl.errors import run_as_command
 from musicssl.pretraining.config.parsing import make_config, parse_arguments
 from musicssl.pretraining.config.settings import PretrainConfig
-from musicssl.pretraining.iterations import train_iterations
-from musicssl.pretraining.model.device import build_accelerator
-from musicssl.pretraining.planning.dry_run import dry_run
-from musicssl.pretraining.run import TrainingResult
-from musicssl.publish.while_training import push_while_training
+
+if TYPE_CHECKING:
+    from musicssl.pretraining.run import TrainingResult
 
 
 def main(command_line: Sequence[str] | None = None) -> None:
     """Train, or print what recipes cost; `command_line` is `sys.argv[1:]` by default."""
     configs = parse_arguments(command_line)
-    accelerator = build_accelerator(configs[0])
-    if configs[0].run.dry_run:
-        return dry_run(configs, accelerator)
-    _train(configs[0], accelerator)
+    if not configs[0].run.dry_run:
+        _train(configs[0])
+        return
+    from musicssl.pretraining.model.device import build_accelerator
+    from musicssl.pretraining.planning.dry_run import dry_run
+
+    dry_run(configs, build_accelerator(configs[0]))
 
 
-def pretrain(config: str | Path | None = None, **flags: Any) -> TrainingResult:
+def pretrain(config: str | Path | None = None, **flags: Any) -> "TrainingResult":
     """Pre-train a model from Python, as the command does: it resumes, validates, writes checkpoints and may push.
 
         pretrain("musichubert_tiny", train_data=["music"], output_dir="runs/a", model_config={"hidden_size": 96})
@@ -45,16 +43,20 @@ def pretrain(config: str | Path | None = None, **flags: Any) -> TrainingResult:
         UserError: an unknown flag, a value of the wrong type or out of range, audio or a checkpoint that cannot be
             used, or a health guard that stopped the run.
     """
-    made = make_config(config, **{**flags, "dry_run": False})
-    return _train(made, build_accelerator(made))
+    return _train(make_config(config, **{**flags, "dry_run": False}))
 
 
-def _train(config: PretrainConfig, accelerator: Accelerator) -> TrainingResult:
-    pushes = nullcontext()
-    if config.run.push_to_hub and accelerator.is_main_process:
-        pushes = push_while_training(config.run.hub_model_id, config.run.hub_private, config.run.push_every)
-    with pushes as after_checkpoint:
-        return train_iterations(config, accelerator, after_checkpoint)
+def _train(config: PretrainConfig) -> "TrainingResult":
+    # What trains loads torch: `--help` and a flag that is wrong are answered without it.
+    from musicssl.pretraining.iterations import train_iterations
+    from musicssl.pretraining.model.device import build_accelerator
+    from musicssl.publish.while_training import push_while_training
+
+    accelerator = build_accelerator(config)
+    if not (config.run.push_to_hub and accelerator.is_main_process):
+        return train_iterations(config, accelerator)
+    with push_while_training(config.run.hub_model_id, config.run.hub_private, config.run.push_every) as push:
+        return train_iterations(config, accelerator, push)
 
 
 if __name__ == "__main__":

@@ -87,19 +87,13 @@ def _step(title: str, command: str, *arguments: object, launcher: Sequence[str] 
 def _parser() -> CommandParser:
     parser = CommandParser("musicssl quickstart", __doc__)
     parser.add_argument(
-        "--music",
-        type=Path,
-        metavar="FOLDER",
-        help="folder of recordings to train on (default: synthesized music)",
+        "--music", type=Path, metavar="FOLDER", help="folder of recordings to train on (default: synthesized music)"
     )
     parser.add_argument(
         "--output_dir", type=Path, default=Path("runs/quickstart"), metavar="DIR",
         help="folder to write to (default: runs/quickstart)",
     )  # fmt: skip
     parser.add_argument(
-        "--max_updates",
-        type=int,
-        metavar="N",
-        help="train for N updates, not the recipes' 500, to try the steps",
+        "--max_updates", type=int, metavar="N", help="train for N updates, not the recipes' 500, to try the steps"
     )
     return parser

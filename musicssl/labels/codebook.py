@@ -7,6 +7,7 @@ import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import faiss
 import numpy as np
@@ -17,6 +18,8 @@ from musichubert.errors import LabelError
 from musicssl.files import read_json, whole_file, write_json
 from musicssl.labels.kmeans import fit_kmeans
 from musicssl.labels.settings import DEFAULT_KMEANS, KMeansSettings
+
+Frames = TypeVar("Frames", np.ndarray, torch.Tensor)
 
 FORMAT_VERSION = 1
 TENSORS, METADATA = "codebook.safetensors", "codebook.json"
@@ -52,7 +55,7 @@ class Codebook:
             digest.update(b"-" if array is None else np.ascontiguousarray(array, np.float32).tobytes())
         return digest.hexdigest()[:16]
 
-    def assign(self, frames: np.ndarray | torch.Tensor) -> np.ndarray | torch.Tensor:
+    def assign(self, frames: Frames) -> Frames:
         """The nearest centroid of each frame: FAISS for numpy arrays and CPU tensors, one matmul on a device.
 
         Args:
@@ -161,17 +164,7 @@ def fit_codebook(
         LabelError: frames that are not (n, d), not finite, or fewer than clusters.
     """
     frames = np.asarray(frames, np.float32)
-    if frames.ndim != 2:
-        raise LabelError(f"frames must be (n, d), got shape {frames.shape}")
-    if not 1 <= num_clusters <= len(frames):
-        raise LabelError(f"{num_clusters} clusters asked of {len(frames)} frames: give more audio or fewer clusters")
-    # Block by block: a mask of all the frames would be a quarter of their size again.
-    for start in range(0, len(frames), 65536):
-        finite = np.isfinite(frames[start : start + 65536]).all(axis=1)
-        if not finite.all():
-            first = start + int(np.argmin(finite))
-            raise LabelError(f"frame {first} of {len(frames)} holds NaN or infinity: the audio or the model is broken")
-
+    _check_frames(frames, num_clusters)
     mean = scale = None
     if kmeans.standardize:
         mean = frames.mean(axis=0)
@@ -197,6 +190,19 @@ def fit_codebook(
         "faiss_version": faiss.__version__,
     }
     return Codebook(fit.centroids, mean, scale, kmeans.spherical, metadata)
+
+
+def _check_frames(frames: np.ndarray, num_clusters: int) -> None:
+    if frames.ndim != 2:
+        raise LabelError(f"frames must be (n, d), got shape {frames.shape}")
+    if not 1 <= num_clusters <= len(frames):
+        raise LabelError(f"{num_clusters} clusters asked of {len(frames)} frames: give more audio or fewer clusters")
+    # Block by block: a mask of all the frames would be a quarter of their size again.
+    for start in range(0, len(frames), 65536):
+        finite = np.isfinite(frames[start : start + 65536]).all(axis=1)
+        if not finite.all():
+            first = start + int(np.argmin(finite))
+            raise LabelError(f"frame {first} of {len(frames)} holds NaN or infinity: the audio or the model is broken")
 
 
 def perplexity(counts: np.ndarray) -> float:

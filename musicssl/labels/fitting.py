@@ -86,16 +86,18 @@ def prepare_labeller(
 
 def label_features(labels: LabelConfig) -> list[FeatureSource]:
     """The features named by --label_features, layers taken from --label_model."""
-    features = []
-    for name in labels.label_features:
-        layer = name.removeprefix("layer").strip()
-        if name.startswith("layer") and not layer.isdigit():
-            raise UserError(f"--label_features: '{name}' names no layer; write for example layer6")
-        is_layer = name.startswith("layer")
-        features.append(
-            LayerFeatures.from_checkpoint(labels.label_model, int(layer)) if is_layer else feature_recipe(name)
-        )
-    return features
+    return [_feature(name, labels.label_model) for name in labels.label_features]
+
+
+def _feature(name: str, label_model: str | None) -> FeatureSource:
+    if not name.startswith("layer"):
+        return feature_recipe(name)
+    layer = name.removeprefix("layer").strip()
+    if not layer.isdigit():
+        raise UserError(f"--label_features: '{name}' names no layer; write for example layer6")
+    if label_model is None:
+        raise UserError(f"--label_features {name}: give the checkpoint of that layer with --label_model DIR")
+    return LayerFeatures.from_checkpoint(label_model, int(layer))
 
 
 def _fit_or_load(labels: LabelConfig, audio: TrainingAudio, directory: Path, accelerator: Accelerator) -> Labeller:
@@ -213,7 +215,7 @@ def _fit(
         known = {
             **describe(feature),
             "num_frames_seen": seen,
-            "frames_hash": hashlib.sha256(frames).hexdigest()[:16],
+            "frames_hash": hashlib.sha256(frames.data).hexdigest()[:16],
             "train_data": audio.names,
         }
         codebook = fit_codebook(frames, labels.num_clusters[number], audio.seed, labels.kmeans, known)

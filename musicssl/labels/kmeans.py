@@ -57,28 +57,28 @@ def _fit_once(frames: np.ndarray, num_clusters: int, seed: int, settings: KMeans
     size = min(max(len(frames) // PART, PART_POINTS * num_clusters), len(frames))
     part = frames[np.sort(generator.choice(len(frames), size, replace=False))] if size < len(frames) else frames
     options = {"seed": seed, "spherical": settings.spherical, "init_method": INITS[settings.init]}
-    kmeans = _lloyd(part, num_clusters, FIRST_ITERATIONS, None, options)
-    centroids, refilled = kmeans.centroids, _refilled(kmeans)
+    centroids, refilled_at_first = _lloyd(part, num_clusters, FIRST_ITERATIONS, None, options)
     for share in BREATHS:
         moved = int(share * num_clusters)
         if moved and len(part) >= 2 * (num_clusters + moved):
             centroids = _breathe(part, centroids, moved, generator, options)
-    kmeans = _lloyd(frames, num_clusters, settings.iterations, centroids, options)
-    distances, labels = kmeans.index.search(frames, 1)
-    objective = float(distances.mean(dtype=np.float64))
-    return KMeansFit(kmeans.centroids, labels[:, 0], objective, refilled + _refilled(kmeans))
+    centroids, refilled = _lloyd(frames, num_clusters, settings.iterations, centroids, options)
+    distances, labels = _search(frames, centroids, 1)
+    return KMeansFit(centroids, labels[:, 0], float(distances.mean(dtype=np.float64)), refilled_at_first + refilled)
 
 
 def _lloyd(
     points: np.ndarray, num_clusters: int, iterations: int, start: np.ndarray | None, options: dict
-) -> faiss.Kmeans:
+) -> tuple[np.ndarray, int]:
+    """Centroids (K, d), and how often an emptied cluster was refilled."""
     # FAISS would drop all frames beyond 256 per cluster without a word, and warn below 39.
     kmeans = faiss.Kmeans(
         points.shape[1], num_clusters, niter=iterations,
         max_points_per_centroid=len(points), min_points_per_centroid=1, **options,
     )  # fmt: skip
     kmeans.train(points, init_centroids=start)
-    return kmeans
+    refilled = sum(stats["nsplit"] for stats in kmeans.iteration_stats or [])
+    return np.asarray(kmeans.centroids), int(refilled)
 
 
 def _breathe(
@@ -93,7 +93,7 @@ def _breathe(
     spread = np.sqrt(error[worst] / np.maximum(counts[worst], 1) / points.shape[1])[:, None]
     beside = centroids[worst] + 0.1 * spread * generator.standard_normal((moved, points.shape[1]))
     start = np.concatenate([centroids, beside]).astype(np.float32)
-    more = _lloyd(points, num_clusters + moved, BREATH_ITERATIONS, start, options).centroids
+    more, _ = _lloyd(points, num_clusters + moved, BREATH_ITERATIONS, start, options)
 
     # A centroid is missed by how much farther its frames would have to go.
     distances, nearest = _search(points, more, 2)
@@ -113,7 +113,3 @@ def _search(points: np.ndarray, centroids: np.ndarray, count: int) -> tuple[np.n
     index = faiss.IndexFlatL2(points.shape[1])
     index.add(np.ascontiguousarray(centroids, np.float32))
     return index.search(points, count)
-
-
-def _refilled(kmeans: faiss.Kmeans) -> int:
-    return int(sum(stats["nsplit"] for stats in kmeans.iteration_stats))

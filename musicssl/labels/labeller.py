@@ -6,7 +6,6 @@ Shapes: B clips, N samples at 16 kHz, T encoder frames (50 Hz), F frames of a fe
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import torch
 
@@ -24,21 +23,8 @@ from musichubert.errors import LabelError
 from musicssl.labels.codebook import Codebook
 from musicssl.labels.layer_features import LayerFeatures
 
-
-class FeatureSource(Protocol):
-    """What labels are clustered from: an acoustic feature or a layer of an earlier model."""
-
-    name: str
-    dimension: int
-    rate_hz: float
-    edge_seconds: float
-    fingerprint: str
-
-    def compute(self, waveform: torch.Tensor) -> torch.Tensor:
-        """(B, N) -> (B, F, dimension)."""
-
-    def to(self, device: torch.device | str) -> "FeatureSource":
-        """The source, computing on `device`."""
+# What labels are clustered from. Both have a name, dimension, rate_hz, edge_seconds, fingerprint, compute and to.
+FeatureSource = FeatureRecipe | LayerFeatures
 
 
 def window_features(
@@ -89,10 +75,12 @@ class Labeller:
     ):
         if len(sources) != len(codebooks) or not codebooks:
             raise LabelError(f"{len(sources)} label features for {len(codebooks)} codebooks: give one each")
-        self.sources = [feature_recipe(source) if isinstance(source, str) else source for source in sources]
+        self.sources: list[FeatureSource] = [
+            feature_recipe(source) if isinstance(source, str) else source for source in sources
+        ]
         self.codebooks = list(codebooks)
         self.device = torch.device("cpu")
-        self.auxiliary: FeatureRecipe | None = feature_recipe(auxiliary) if auxiliary else None
+        self.auxiliary = feature_recipe(auxiliary) if auxiliary else None
         for source, codebook in zip(self.sources, self.codebooks, strict=True):
             _check_belongs(source, codebook)
 

@@ -54,10 +54,8 @@ class LayerFeatures:
         weights = Path(directory) / "model.safetensors"
         if not weights.is_file():
             raise LabelError(f"no checkpoint to take layer {layer} from: {weights} does not exist")
-        with weights.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else _digest(file)
         normalize = AutoFeatureExtractor.from_pretrained(directory).do_normalize
-        fingerprint = f"{digest.hexdigest()[:16]}-{layer}-{normalize}"
+        fingerprint = f"{_digest(weights)}-{layer}-{normalize}"
         return cls(AutoModel.from_pretrained(directory), layer, normalize, str(directory), fingerprint)
 
     @torch.no_grad()
@@ -78,9 +76,9 @@ class LayerFeatures:
         return self
 
 
-def _digest(file) -> "hashlib._Hash":
-    """`hashlib.file_digest` for Python 3.10."""
+def _digest(path: Path) -> str:
     digest = hashlib.sha256()
-    while block := file.read(1 << 20):
-        digest.update(block)
-    return digest
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()[:16]

@@ -4,6 +4,7 @@ Shapes: N samples of a clip, F frames, K clusters.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,14 +14,8 @@ from musicssl.plotting import load_pyplot, save_figure
 
 def plot_features(waveform: np.ndarray, recipes: list[FeatureRecipe], features: list[np.ndarray], path: Path) -> None:
     """The waveform (N,) and below it each feature (F, d) on the same time axis."""
-    pyplot = load_pyplot()
-    seconds = len(waveform) / SAMPLE_RATE
-    figure, axes = pyplot.subplots(
-        len(recipes) + 1, 1, figsize=(9, 1.0 + 1.35 * len(recipes)), sharex=True, layout="constrained",
-        height_ratios=[0.7, *[1.35] * len(recipes)],
-    )  # fmt: skip
-    _draw_waveform(axes[0], waveform)
-    for axis, recipe, frames in zip(axes[1:], recipes, features, strict=True):
+    figure, axes = _below_waveform(waveform, len(recipes), 1.35)
+    for axis, recipe, frames in zip(axes, recipes, features, strict=True):
         values = shown_values(recipe, frames)
         # Frame t is centred 12.5 ms after its first sample.
         left, right = 0.0125 - 0.5 / recipe.rate_hz, 0.0125 + (len(frames) - 0.5) / recipe.rate_hz
@@ -31,8 +26,6 @@ def plot_features(waveform: np.ndarray, recipes: list[FeatureRecipe], features: 
         )  # fmt: skip
         axis.set_ylabel(f"{recipe.name}\n{axis_unit(recipe)}")
         axis.grid(False)
-    axes[-1].set_xlabel("seconds")
-    axes[-1].set_xlim(0, seconds)
     save_figure(figure, path)
 
 
@@ -94,24 +87,25 @@ def plot_agreement(rows: list[dict], path: Path) -> None:
 
 def plot_labels(waveform: np.ndarray, names: list[str], labels: np.ndarray, path: Path) -> None:
     """The waveform (N,) and below it the labels (C, T) of each codebook, one colour per run of equal labels."""
-    pyplot = load_pyplot()
-    seconds = len(waveform) / SAMPLE_RATE
-    figure, axes = pyplot.subplots(
-        len(names) + 1, 1, figsize=(9, 1 + 0.9 * len(names)), sharex=True, layout="constrained"
-    )
-    _draw_waveform(axes[0], waveform)
-    for axis, name, row in zip(axes[1:], names, labels, strict=True):
+    figure, axes = _below_waveform(waveform, len(names), 0.9)
+    for axis, name, row in zip(axes, names, labels, strict=True):
         time = 0.0125 + np.arange(len(row)) / LABEL_RATE_HZ
         axis.scatter(time, row, c=row, cmap="turbo", s=3, linewidths=0)
         axis.set_ylabel(f"{name}\ncluster")
-    axes[-1].set_xlabel("seconds")
-    axes[-1].set_xlim(0, seconds)
     save_figure(figure, path)
 
 
-def _draw_waveform(axis, waveform: np.ndarray) -> None:
+def _below_waveform(waveform: np.ndarray, count: int, height: float) -> tuple[Any, Any]:
+    """A figure of the waveform (N,), and `count` axes below it on the same time axis, `height` inches each."""
+    figure, axes = load_pyplot().subplots(
+        count + 1, 1, figsize=(9, 1 + height * count), sharex=True, layout="constrained",
+        height_ratios=[0.7, *[height] * count],
+    )  # fmt: skip
     # Peaks per pixel column, so that a long clip draws fast and shows every attack.
     columns = np.array_split(waveform, min(2000, len(waveform)))
     time = np.linspace(0, len(waveform) / SAMPLE_RATE, len(columns))
-    axis.fill_between(time, [c.min() for c in columns], [c.max() for c in columns], linewidth=0)
-    axis.set_ylabel("waveform")
+    axes[0].fill_between(time, [c.min() for c in columns], [c.max() for c in columns], linewidth=0)
+    axes[0].set_ylabel("waveform")
+    axes[-1].set_xlabel("seconds")
+    axes[-1].set_xlim(0, len(waveform) / SAMPLE_RATE)
+    return figure, axes[1:]

@@ -17,7 +17,7 @@ from musicssl.tables import Table
 
 def usage(sequences: Sequence[np.ndarray], num_clusters: int) -> dict[str, float]:
     """Usage perplexity (1 to K) and mean run length (frames) of label sequences (F,), one per clip."""
-    counts = sum(np.bincount(labels, minlength=num_clusters) for labels in sequences)
+    counts = np.bincount(np.concatenate(sequences), minlength=num_clusters)
     runs = sum(1 + int((labels[1:] != labels[:-1]).sum()) for labels in sequences)
     return {
         "num_frames": int(counts.sum()),
@@ -52,7 +52,7 @@ def agreement(labels: np.ndarray, truth: np.ndarray) -> dict[str, float]:
 
 def label_quality(labeller: Labeller, clips: Iterable[tuple[str, np.ndarray]], max_seconds: float) -> dict[str, dict]:
     """`usage` of every codebook on the first `max_seconds` of audio: {'0-mfcc39': {...}, ...}."""
-    sequences = [[] for _ in labeller.codebooks]
+    sequences: list[list[np.ndarray]] = [[] for _ in labeller.codebooks]
     seconds = 0.0
     for _, waveform in clips:
         if seconds >= max_seconds:

@@ -57,7 +57,7 @@ def write_labels(
     if (directory / "labels.json").is_file():
         return
     written = {clip_id for shard in shards for clip_id in pq.read_table(shard, columns=["clip_id"])[0].to_pylist()}
-    shard = _Shard(directory, accelerator.process_index, labeller.hashes)
+    current = _Shard(directory, accelerator.process_index, labeller.hashes)
     seen = set()
     for clip_id, waveform in tqdm(clips, desc="labels", unit="clip", disable=not accelerator.is_main_process):
         if clip_id in seen:
@@ -67,10 +67,10 @@ def write_labels(
             continue
         labels = labeller.label_track(torch.from_numpy(waveform).to(accelerator.device))
         rates = [source.rate_hz for source in labeller.sources]
-        shard.add(clip_id, rates, [track.cpu().numpy() for track in labels])
-        if shard.num_clips == clips_per_shard:
-            shard.close()
-    shard.close()
+        current.add(clip_id, rates, [track.cpu().numpy() for track in labels])
+        if current.num_clips == clips_per_shard:
+            current.close()
+    current.close()
     counts = gather_object([len(seen)])
     if accelerator.is_main_process:
         content = {"codebook_hashes": labeller.hashes, "num_clips": sum(counts)}
@@ -92,7 +92,7 @@ class _Shard:
         self.directory, self.rank = directory, rank
         self.schema = SCHEMA.with_metadata({HASHES_KEY: json.dumps(hashes)})
         self.num_clips = 0
-        self.writer = None
+        self.writer: pq.ParquetWriter | None = None
 
     def add(self, clip_id: str, rates: list[float], labels: list[np.ndarray]) -> None:
         if self.writer is None:
@@ -111,74 +111,30 @@ class _Shard:
         self.writer, self.num_clips = None, 0
 
 
-class StoredLabels:
-    """Reads stored labels crop by crop; only the clips in use are in memory.
+class StoredLabeller(Labeller):
+    """A `Labeller` whose batches are looked up instead of computed; only the clips in use are in memory.
 
     Raises:
-        UserError: nothing complete there, or labels of other codebooks than `labeller`'s.
+        UserError: nothing complete in `directory`, or labels of other codebooks than `labeller`'s.
     """
 
-    def __init__(self, directory: Path, labeller: Labeller):
+    def __init__(self, labeller: Labeller, directory: Path):
+        super().__init__(labeller.sources, labeller.codebooks)
+        self.auxiliary = labeller.auxiliary
+        self.computing = labeller
         self.directory = directory
-        self.labeller = labeller
         if not (directory / "labels.json").is_file():
             raise UserError(f"{directory} holds no complete labels: run again with --store_labels to finish them")
         self.place: dict[str, tuple[Path, int]] = {}
         for shard in sorted(directory.glob("labels-*.parquet")):
             _check_hashes(shard, labeller)
-            clip_ids = pq.read_table(shard, columns=["clip_id"])[0].to_pylist()[:: len(labeller.codebooks)]
+            clip_ids = pq.read_table(shard, columns=["clip_id"])[0].to_pylist()[:: len(self.codebooks)]
             for group, clip_id in enumerate(clip_ids):
                 if clip_id in self.place:
                     raise _repeated(directory, clip_id)
                 self.place[clip_id] = (shard, group)
         self.clip = lru_cache(maxsize=512)(self._read_clip)
         self._open = lru_cache(maxsize=64)(pq.ParquetFile)
-
-    def _read_clip(self, clip_id: str) -> list[np.ndarray]:
-        """Labels of a whole clip, every codebook at its feature's rate."""
-        if clip_id not in self.place:
-            raise UserError(
-                f"{self.directory} has no labels of clip {clip_id}: they were written for other data; "
-                "remove that folder to write them again"
-            )
-        shard, group = self.place[clip_id]
-        table = self._open(shard).read_row_group(group)
-        rates = table["label_rate_hz"].to_pylist()
-        expected = [source.rate_hz for source in self.labeller.sources]
-        if rates != expected:
-            raise UserError(f"{shard}: labels of {clip_id} are at {rates} Hz, the label features at {expected} Hz")
-        return [np.asarray(row.values) for row in table["labels"]]
-
-    def crop(self, clip_id: str, start_sample: int, num_frames: int) -> np.ndarray:
-        """Labels (C, T) int64 of the crop that starts at `start_sample` (16 kHz) of the clip.
-
-        As in the reference the first label is the one nearest to the start, at the feature's own rate: exact where
-        crops start at multiples of a label, else at most half a label off.
-
-        Raises:
-            UserError: the clip has fewer labels than the crop needs.
-        """
-        cropped = []
-        for source, labels in zip(self.labeller.sources, self.clip(clip_id), strict=True):
-            first = round(start_sample * source.rate_hz / SAMPLE_RATE)
-            indices = first + np.arange(num_frames) * round(source.rate_hz / LABEL_RATE_HZ)
-            # Rounding up may ask for one label more than a crop at the very end of the clip has.
-            if indices[-1] > len(labels):
-                raise UserError(
-                    f"{self.directory}: clip {clip_id} has {len(labels)} labels of {source.name}, a crop at sample "
-                    f"{start_sample} needs {indices[-1] + 1}: the audio changed; remove that folder to label it again"
-                )
-            cropped.append(labels[np.minimum(indices, len(labels) - 1)])
-        return np.stack(cropped).astype(np.int64)
-
-
-class StoredLabeller(Labeller):
-    """A `Labeller` whose batches are looked up instead of computed."""
-
-    def __init__(self, labeller: Labeller, directory: Path):
-        super().__init__(labeller.sources, labeller.codebooks, labeller.auxiliary and labeller.auxiliary.name)
-        self.computing = labeller
-        self.store = StoredLabels(directory, self)
 
     @property
     def on_the_fly(self) -> Labeller:
@@ -194,10 +150,45 @@ class StoredLabeller(Labeller):
         """Labels (B, C, T) by `batch["clip_id"]` and `batch["start_sample"]`."""
         frames = num_frames(waveforms.shape[-1])
         starts = batch["start_sample"].tolist()
-        crops = [
-            self.store.crop(clip_id, start, frames) for clip_id, start in zip(batch["clip_id"], starts, strict=True)
-        ]
+        crops = [self.crop(clip_id, start, frames) for clip_id, start in zip(batch["clip_id"], starts, strict=True)]
         return torch.from_numpy(np.stack(crops)).to(waveforms.device, non_blocking=True)
+
+    def _read_clip(self, clip_id: str) -> list[np.ndarray]:
+        """Labels of a whole clip, every codebook at its feature's rate."""
+        if clip_id not in self.place:
+            raise UserError(
+                f"{self.directory} has no labels of clip {clip_id}: they were written for other data; "
+                "remove that folder to write them again"
+            )
+        shard, group = self.place[clip_id]
+        table = self._open(shard).read_row_group(group)
+        rates = table["label_rate_hz"].to_pylist()
+        expected = [source.rate_hz for source in self.sources]
+        if rates != expected:
+            raise UserError(f"{shard}: labels of {clip_id} are at {rates} Hz, the label features at {expected} Hz")
+        return [np.asarray(row.values) for row in table["labels"]]
+
+    def crop(self, clip_id: str, start_sample: int, num_frames: int) -> np.ndarray:
+        """Labels (C, T) int64 of the crop that starts at `start_sample` (16 kHz) of the clip.
+
+        As in the reference the first label is the one nearest to the start, at the feature's own rate: exact where
+        crops start at multiples of a label, else at most half a label off.
+
+        Raises:
+            UserError: the clip has fewer labels than the crop needs.
+        """
+        cropped = []
+        for source, labels in zip(self.sources, self.clip(clip_id), strict=True):
+            first = round(start_sample * source.rate_hz / SAMPLE_RATE)
+            indices = first + np.arange(num_frames) * round(source.rate_hz / LABEL_RATE_HZ)
+            # Rounding up may ask for one label more than a crop at the very end of the clip has.
+            if indices[-1] > len(labels):
+                raise UserError(
+                    f"{self.directory}: clip {clip_id} has {len(labels)} labels of {source.name}, a crop at sample "
+                    f"{start_sample} needs {indices[-1] + 1}: the audio changed; remove that folder to label it again"
+                )
+            cropped.append(labels[np.minimum(indices, len(labels) - 1)])
+        return np.stack(cropped).astype(np.int64)
 
 
 def _check_hashes(shard: Path, labeller: Labeller) -> None:

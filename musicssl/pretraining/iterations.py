@@ -51,7 +51,7 @@ def train_iterations(
     if not config.labels.iterations:
         return train(config, accelerator, after_checkpoint)
     runs = iteration_configs(config)
-    output_dir = make_run_directory(config.run.output_dir)
+    output_dir = make_run_directory(config.run.directory)
     if accelerator.is_main_process:
         write_recipe(config, output_dir / "recipe.yaml")
     for number, own in enumerate(runs, start=1):
@@ -88,7 +88,7 @@ def iteration_configs(config: PretrainConfig) -> list[PretrainConfig]:
     for number, entry in enumerate(config.labels.iterations, start=1):
         try:
             changes = _changes(entry)
-            changes["output_dir"] = str(Path(config.run.output_dir) / f"iteration-{number}")
+            changes["output_dir"] = str(config.run.directory / f"iteration-{number}")
             changes["recipe_name"] = f"{config.name}-iteration-{number}"
             if runs:
                 changes["label_model"] = runs[-1].run.output_dir
@@ -131,9 +131,9 @@ def _check_layers(own: PretrainConfig, earlier: list[PretrainConfig]) -> None:
 
 def _report_quality(runs: list[PretrainConfig], output_dir: Path) -> None:
     """The label quality of all iterations so far: a table on the terminal, numbers and a picture beside the model."""
-    quality = {}
+    quality: dict[str, dict] = {}
     for number, own in enumerate(runs, start=1):
-        path = Path(own.run.output_dir) / "codebook" / "quality.json"
+        path = own.run.directory / "codebook" / "quality.json"
         if path.is_file():  # a codebook that was given, not fitted, has none
             quality |= {f"iteration {number}: {name}": values for name, values in read_json(path).items()}
     if quality:

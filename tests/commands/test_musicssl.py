@@ -33,6 +33,19 @@ def test_help_takes_less_than_0_3_seconds_of_cpu_time():
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.3
 
 
+@pytest.mark.parametrize(("flags", "status"), [(["--help"], 0), (["--mask_spam", "5"], 2), (["--mask_span", "0"], 2)])
+def test_pretrain_answers_help_and_a_wrong_flag_without_loading_torch(flags, status):
+    code = (
+        "import sys, musicssl.commands.main as c\n"
+        "try: status = c.main(['pretrain', *sys.argv[1:]])\n"
+        "except SystemExit as leaving: status = leaving.code\n"
+        "assert not {'torch', 'numpy', 'transformers', 'accelerate'} & set(sys.modules)\n"
+        "sys.exit(status)"
+    )
+    finished = subprocess.run([sys.executable, "-c", code, *flags], capture_output=True, text=True)
+    assert finished.returncode == status and "Traceback" not in finished.stderr, finished.stderr
+
+
 def test_importing_the_package_loads_no_torch():
     code = "import sys, musicssl; dir(musicssl); assert not {'torch', 'numpy', 'transformers'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

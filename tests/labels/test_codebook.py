@@ -58,6 +58,17 @@ def test_more_restarts_and_iterations_never_hurt():
     assert objective[10, 4] <= objective[10, 1] < objective[1, 1]
 
 
+def test_of_several_spherical_runs_the_one_with_the_smallest_distances_is_kept():
+    frames = np.random.default_rng(2).normal(size=(4000, 5)).astype(np.float32)
+    runs = [fit_codebook(frames, 30, seed, KMeansSettings(1, init="random", spherical=True)) for seed in range(4)]
+    best = fit_codebook(frames, 30, 0, KMeansSettings(1, restarts=4, init="random", spherical=True))
+    objectives = [run.metadata["objective"] for run in runs]
+    assert best.metadata["objective"] == min(objectives) < max(objectives)
+    nearest = best.centroids[best.assign(frames)]
+    distances = ((best.transform(frames) - nearest) ** 2).sum(1)
+    assert best.metadata["objective"] == pytest.approx(distances.mean(), rel=1e-4)
+
+
 def test_no_frame_is_silently_dropped():
     """FAISS alone would keep 256 frames per cluster; the one centroid here is the mean of all 5,050."""
     frames = np.random.default_rng(3).normal(size=(5050, 4)).astype(np.float32)

@@ -96,22 +96,21 @@ def test_writing_continues_after_the_last_whole_shard(labeller, clips, accelerat
     write_labels(labeller, clips, tmp_path, accelerator, clips_per_shard=2)
     assert (tmp_path / "labels-00000-00000.parquet").stat().st_mtime_ns == first
     assert json.loads((tmp_path / "labels.json").read_text())["num_clips"] == len(clips)
-    store = StoredLabeller(labeller, tmp_path).store
-    assert set(store.place) == {clip_id for clip_id, _ in clips}
+    assert set(StoredLabeller(labeller, tmp_path).place) == {clip_id for clip_id, _ in clips}
     write_labels(labeller, iter(()), tmp_path, accelerator)  # nothing left to do
 
 
 def test_mismatches_are_errors(stored, labeller, clips, accelerator):
-    directory = stored.store.directory
+    directory = stored.directory
     other = make_labeller(clips, seed=1)
     with pytest.raises(UserError, match="holds labels of the codebooks"):
         StoredLabeller(other, directory)
     with pytest.raises(UserError, match="holds labels of the codebooks"):
         write_labels(other, clips, directory, accelerator)
     with pytest.raises(UserError, match="no labels of clip stranger"):
-        stored.store.crop("stranger", 0, 10)
+        stored.crop("stranger", 0, 10)
     with pytest.raises(UserError, match="the audio changed"):
-        stored.store.crop("clip-0", 32000, 100)
+        stored.crop("clip-0", 32000, 100)
 
 
 def test_two_clips_of_one_name_are_refused(labeller, clips, accelerator, tmp_path):

@@ -1,7 +1,6 @@
 """Checks that need no model, no data and no device; every message names the flag and the fix."""
 
 from dataclasses import fields
-from pathlib import Path
 
 from musicssl.errors import UserError
 from musicssl.flags import check_limits
@@ -26,9 +25,7 @@ def validate(config: PretrainConfig) -> None:
 
 def _check_model(config: PretrainConfig) -> None:
     model = config.model
-    if model.model is None:
-        raise UserError("--model is missing: give --config NAME for a recipe, or --model music2vec or musichubert")
-    if model.data_dependent_init and model.model == "music2vec":
+    if model.family == "music2vec" and model.data_dependent_init:
         raise UserError("--data_dependent_init is for musicHuBERT only: leave it out with --model music2vec")
     if model.data_dependent_init and model.init_from:
         raise UserError("--data_dependent_init would overwrite weights of --init_from: leave one of them out")
@@ -79,10 +76,7 @@ def _check_labels(labels: LabelConfig) -> None:
 
 
 def _check_paths(config: PretrainConfig) -> None:
-    output_dir = config.run.output_dir
     if not config.data.train_data:
         raise UserError("--train_data is missing: give an audio folder, parquet files, tars or a Hub id")
-    if not output_dir:
-        raise UserError("--output_dir is missing: give the directory of the run, for example runs/my-model")
-    if Path(output_dir).is_file():
-        raise UserError(f"--output_dir {output_dir} is a file: give a directory")
+    if config.run.directory.is_file():
+        raise UserError(f"--output_dir {config.run.output_dir} is a file: give a directory")

@@ -3,7 +3,6 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from musicssl.errors import UserError
 from musicssl.flags import add_flags
 from musicssl.pretraining.config.checks import validate
 from musicssl.pretraining.config.recipes import config_of_recipe
-from musicssl.pretraining.config.settings import FORMER_NAMES, PretrainConfig, suggestion
+from musicssl.pretraining.config.settings import FORMER_NAMES, GROUPS, PretrainConfig, suggestion
 
 DESCRIPTION = (
     "Pre-train music2vec or musicHuBERT. Every flag is also a recipe key; a flag on the command line overrides "
@@ -38,8 +37,8 @@ def _build_parser() -> _Parser:
         "--config", nargs="+", metavar="RECIPE",
         help="recipe: a name from `musicssl recipes` or a YAML file; several only with --dry_run",
     )  # fmt: skip
-    for group in fields(PretrainConfig):
-        add_flags(parser, group.type)
+    for group in GROUPS.values():
+        add_flags(parser, group)
     return parser
 
 

@@ -44,7 +44,11 @@ def _load(path: Path, extended_by: tuple[Path, ...]) -> dict[str, Any]:
     base_name = own.pop("extends", None)
     if base_name is None:
         return own
-    base = _load(_base_of(path, base_name), (*extended_by, path))
+    try:
+        base_path = find_recipe(base_name, path.parent)  # a file beside this one, or one of the package's
+    except UserError as error:
+        raise UserError(f"{path}: extends: {str(error).removeprefix('--config: ')}") from error
+    base = _load(base_path, (*extended_by, path))
     merged_config = {**(base.get("model_config") or {}), **(own.get("model_config") or {})}
     return {**base, **own, **({"model_config": merged_config} if merged_config else {})}
 
@@ -69,14 +73,6 @@ def _read(path: Path) -> dict[str, Any]:
             raise UserError(f"{path}: unknown key '{key}'{suggestion(key)}")
     own.setdefault("recipe_name", path.stem)
     return own
-
-
-def _base_of(path: Path, base_name: str) -> Path:
-    """The recipe that the one at `path` extends: a file beside it, or one of the package's."""
-    try:
-        return find_recipe(base_name, path.parent)
-    except UserError as error:
-        raise UserError(f"{path}: extends: {str(error).removeprefix('--config: ')}") from error
 
 
 def config_of_recipe(path: str | Path) -> PretrainConfig:

@@ -8,13 +8,16 @@ from pathlib import Path
 from musicssl.errors import UserError
 from musicssl.pretraining.config.recipes import config_of_recipe
 from musicssl.pretraining.config.settings import FLAGS, PretrainConfig
-from musicssl.pretraining.files.checkpoint import read_state
 
 MUST_STAY = tuple(name for name, (_, own) in FLAGS.items() if not own.metadata.get("may_change"))
 
 
-def continue_run(config: PretrainConfig, world_size: int, source: Path) -> PretrainConfig:
+def continue_run(config: PretrainConfig, source: Path, processes: int, world_size: int) -> PretrainConfig:
     """The configuration with which the run of checkpoint `source` continues: as given, with the run's micro-batch.
+
+    Args:
+        processes: the number of processes that wrote the checkpoint.
+        world_size: the number of processes now.
 
     Raises:
         UserError: the configuration or the number of processes belongs to another run.
@@ -32,7 +35,6 @@ def continue_run(config: PretrainConfig, world_size: int, source: Path) -> Pretr
             f"{source} belongs to a run with other settings: {differences}. Restore them, or start a new run in "
             "another --output_dir (with --init_from to keep the weights)"
         )
-    processes = read_state(source)["world_size"]
     if processes != world_size:
         raise UserError(
             f"{source} was written by {processes} process(es), this is a run of {world_size}: "

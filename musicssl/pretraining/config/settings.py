@@ -5,9 +5,9 @@ The defaults that both models share are the reference's (fairseq `base_librispee
 """
 
 import difflib
-from collections.abc import Iterable
 from dataclasses import Field, dataclass, fields, replace
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
 
 from musicssl.errors import UserError
 from musicssl.flags import FRACTION, NOT_NEGATIVE, POSITIVE, Limit, convert, flag, former_names
@@ -48,9 +48,16 @@ class ModelConfig:
     compile: bool = flag("compile the model with torch.compile, which sets its LayerDrop to 0", False)
 
     @property
+    def family(self) -> Literal["music2vec", "musichubert"]:
+        """The model to pre-train; UserError when none was given."""
+        if self.model is None:
+            raise UserError("--model is missing: give --config NAME for a recipe, or --model music2vec or musichubert")
+        return self.model
+
+    @property
     def normalizes(self) -> bool:
         """Whether waveforms are normalized: by flag, else as the model's reference does."""
-        return NORMALIZE[self.model] if self.normalize_waveform is None else self.normalize_waveform
+        return NORMALIZE[self.family] if self.normalize_waveform is None else self.normalize_waveform
 
 
 @dataclass(frozen=True)
@@ -193,6 +200,13 @@ class RunConfig:
         "name of the run in logs and on the model card (default: the name of the recipe file)", may_change=True
     )
 
+    @property
+    def directory(self) -> Path:
+        """The directory of the run; UserError when none was given."""
+        if not self.output_dir:
+            raise UserError("--output_dir is missing: give the directory of the run, for example runs/my-model")
+        return Path(self.output_dir)
+
 
 @dataclass(frozen=True)
 class PretrainConfig:
@@ -209,7 +223,7 @@ class PretrainConfig:
     @property
     def name(self) -> str:
         """What logs, curves and tables call the run."""
-        return self.run.recipe_name or self.model.model
+        return self.run.recipe_name or self.model.family
 
     def with_flags(self, **values: Any) -> "PretrainConfig":
         """The configuration with some flags changed: `config.with_flags(mask_span=5, train_data=["music"])`.
@@ -238,16 +252,18 @@ class PretrainConfig:
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
+# Name of a group -> its class.
+GROUPS: dict[str, Any] = get_type_hints(PretrainConfig)
 # Name of a flag -> the group that holds it, and its field.
 FLAGS: dict[str, tuple[str, Field]] = {
-    own.name: (group.name, own) for group in fields(PretrainConfig) for own in fields(group.type)
+    own.name: (name, own) for name, group in GROUPS.items() for own in fields(group)
 }
-FORMER_NAMES = {old: new for group in fields(PretrainConfig) for old, new in former_names(group.type).items()}
+FORMER_NAMES = {old: new for group in GROUPS.values() for old, new in former_names(group).items()}
 
 
-def suggestion(key: str, known: Iterable[str] = FLAGS) -> str:
+def suggestion(key: str) -> str:
     """'; did you mean ...?' for a flag that is almost `key`, else a pointer to --help."""
-    near = difflib.get_close_matches(key, known, n=1)
+    near = difflib.get_close_matches(key, FLAGS, n=1)
     return f"; did you mean '{near[0]}'?" if near else "; --help lists all flags"
 
 

@@ -23,11 +23,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 
 from musicssl.errors import UserError
 from musicssl.files import partial_path, read_json, remove, whole_file
 
-NAME = re.compile(r"checkpoint-(\d{6,})$")
+NAME = re.compile(r"checkpoint-\d{6,}")
 ROOT_FILES = ("config.json", "model.safetensors", "preprocessor_config.json", "recipe.yaml")
 STATE_FILE = "trainer_state.json"
 
@@ -55,8 +56,8 @@ def checkpoint_path(output_dir: Path, update: int) -> Path:
 
 def list_checkpoints(output_dir: Path) -> list[Path]:
     """Whole checkpoints, oldest first."""
-    found = [path for path in output_dir.glob("checkpoint-*") if NAME.search(path.name) and path.is_dir()]
-    return sorted(found, key=lambda path: int(NAME.search(path.name).group(1)))
+    found = [path for path in output_dir.glob("checkpoint-*") if NAME.fullmatch(path.name) and path.is_dir()]
+    return sorted(found, key=lambda path: int(path.name.removeprefix("checkpoint-")))
 
 
 def find_checkpoint(output_dir: Path, resume: str) -> Path | None:
@@ -162,14 +163,16 @@ def save_tensors(path: Path, content: Any) -> None:
 
 
 def load_tensors(path: Path) -> Any:
-    """Read tensors and plain values; never executes code from the file.
+    """Read safetensors, or tensors and plain values that `save_tensors` wrote; never executes code from the file.
 
     Raises:
         UserError: missing or damaged.
     """
     try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a damaged file
+    except Exception as error:  # both libraries raise many kinds for a damaged file
         raise UserError(f"{path} cannot be read ({error}); resume from another checkpoint") from error
 
 

@@ -1,4 +1,4 @@
-"""metrics.jsonl, the trackers and the progress bar. Metric names are paths: `loss/masked`, `target/std`."""
+"""metrics.jsonl and the trackers. Metric names are paths: `loss/masked`, `target/std`."""
 
 import json
 import os
@@ -6,22 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
-from tqdm import tqdm
-
-
-class MetricWindow:
-    """Weighted metric sums over the updates since the last row; floats on the host, part of every checkpoint."""
-
-    def __init__(self, state: dict[str, list[float]] | None = None):
-        self.totals = {name: tuple(pair) for name, pair in (state or {}).items()}
-
-    def add(self, metrics: dict[str, tuple[float, float]]) -> None:
-        for name, (total, weight) in metrics.items():
-            sums = self.totals.get(name, (0.0, 0.0))
-            self.totals[name] = (sums[0] + total, sums[1] + weight)
-
-    def state_dict(self) -> dict[str, list[float]]:
-        return {name: list(pair) for name, pair in self.totals.items()}
 
 
 class MetricsLog:
@@ -55,27 +39,3 @@ class MetricsLog:
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """All rows of a metrics.jsonl."""
     return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-class ProgressBar:
-    """tqdm over updates on the main process, with loss and audio seconds per second."""
-
-    def __init__(self, accelerator: Accelerator, first: int, total: int):
-        self.bar = tqdm(
-            total=total, initial=first, unit="update", dynamic_ncols=True, disable=not accelerator.is_main_process
-        )
-
-    def advance(self, loss: float, audio_seconds_per_second: float) -> None:
-        self.bar.set_postfix_str(f"loss {loss:.3f}, {audio_seconds_per_second:.0f} audio-s/s", refresh=False)
-        self.bar.update()
-
-    def note(self, line: str) -> None:
-        """Print a line above the bar."""
-        if not self.bar.disable:
-            self.bar.write(line)
-
-    def __enter__(self) -> "ProgressBar":
-        return self
-
-    def __exit__(self, *exception) -> None:
-        self.bar.close()

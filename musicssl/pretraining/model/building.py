@@ -16,7 +16,7 @@ from musicssl.pretraining.frames import frames_per_crop
 from musicssl.pretraining.model.pretrained import load_initial_weights, published_architecture
 from musicssl.pretraining.randomness import WEIGHTS, derive_seed
 
-MODELS = {
+MODELS: dict[str, tuple[type[PreTrainedConfig], type[PreTrainedModel]]] = {
     "music2vec": (Music2VecConfig, Music2VecForPreTraining),
     "musichubert": (MusicHubertConfig, MusicHubertForPreTraining),
 }
@@ -27,7 +27,7 @@ def setting_of(model: ModelConfig, name: str) -> Any:
 
     None when the class does not have the setting.
     """
-    config_class, _ = MODELS[model.model]
+    config_class, _ = MODELS[model.family]
     return model.model_config.get(name, getattr(config_class, name, None))
 
 
@@ -40,7 +40,7 @@ def build_model_config(model: ModelConfig, num_clusters: Sequence[int] = ()) -> 
     Raises:
         UserError: an unknown setting, a value the model refuses, or one that contradicts --init_from.
     """
-    config_class, _ = MODELS[model.model]
+    config_class, _ = MODELS[model.family]
     settings = dict(model.model_config)
     known = [entry.name for entry in dataclasses.fields(config_class)]
     for key in settings:
@@ -49,7 +49,7 @@ def build_model_config(model: ModelConfig, num_clusters: Sequence[int] = ()) -> 
             hint = f"; did you mean '{near[0]}'?" if near else ""
             raise UserError(f"--model_config: {config_class.__name__} has no setting '{key}'{hint}")
     if model.init_from:
-        settings = _with_architecture(settings, published_architecture(model.init_from, model.model))
+        settings = _with_architecture(settings, published_architecture(model.init_from, model.family))
     if model.compile:
         settings["layerdrop"] = 0.0  # a layer that comes and goes would be compiled again and again
     if model.model == "musichubert":
@@ -82,7 +82,7 @@ def build_model(
     Args:
         report: called with a line that says which weights came from --init_from.
     """
-    _, model_class = MODELS[model.model]
+    _, model_class = MODELS[model.family]
     torch.manual_seed(derive_seed(seed, WEIGHTS))
     model_config._attn_implementation = model.attention
     if model.init_from:
@@ -100,11 +100,7 @@ def build_feature_extractor(model: ModelConfig, sampling_rate: int) -> Wav2Vec2F
     """The feature extractor of the checkpoint: it prepares waveforms as training did."""
     extractor_class = Music2VecFeatureExtractor if model.model == "music2vec" else Wav2Vec2FeatureExtractor
     return extractor_class(
-        feature_size=1,
-        sampling_rate=sampling_rate,
-        padding_value=0.0,
-        do_normalize=model.normalizes,
-        return_attention_mask=model.model == "music2vec",
+        sampling_rate=sampling_rate, do_normalize=model.normalizes, return_attention_mask=model.model == "music2vec"
     )
 
 

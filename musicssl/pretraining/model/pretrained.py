@@ -22,25 +22,11 @@ SAME_ARCHITECTURE = {
 # The settings of the configuration classes that decide the shapes and the meaning of weights; the rest (dropouts,
 # teacher, labels) is the recipe's.
 ARCHITECTURE_KEYS = (
-    "hidden_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "intermediate_size",
-    "hidden_act",
-    "layer_norm_eps",
-    "feat_extract_norm",
-    "feat_extract_activation",
-    "feat_proj_layer_norm",
-    "front_end_features",
-    "conv_dim",
-    "conv_kernel",
-    "conv_stride",
-    "conv_bias",
-    "conv_pos_kernel_size",
-    "num_conv_pos_embeddings",
-    "num_conv_pos_embedding_groups",
-    "do_stable_layer_norm",
-)
+    "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act", "layer_norm_eps",
+    "feat_extract_norm", "feat_extract_activation", "feat_proj_layer_norm", "front_end_features",
+    "conv_dim", "conv_kernel", "conv_stride", "conv_bias",
+    "conv_pos_kernel_size", "num_conv_pos_embeddings", "num_conv_pos_embedding_groups", "do_stable_layer_norm",
+)  # fmt: skip
 # Parts that only pre-training has, so an encoder's checkpoint may lack them.
 PRETRAINING_PARTS = ("teacher.", "final_proj.", "heads.", "auxiliary_head.", "decoder.")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from musicssl.pretraining.config.settings import MaskingConfig
+from musicssl.pretraining.config.settings import PretrainConfig
 from musicssl.pretraining.frames import frames_per_crop
 
 BYTES_FP32 = 4
@@ -61,9 +61,10 @@ def crop_cost(config: PreTrainedConfig, num_samples: int, masks_per_clip: int = 
     return UpdateCost(front_end + transformer, training)
 
 
-def training_cost(config: PreTrainedConfig, num_samples: int, masking: MaskingConfig) -> float:
-    """Floating point operations of a training step of one crop, by a run's masks."""
-    return crop_cost(config, num_samples, masking.masks_per_clip).training_flops
+def update_flops(config: PretrainConfig, model_config: PreTrainedConfig, clips: int) -> float:
+    """Floating point operations of an update of `clips` crops."""
+    num_samples = round(config.data.crop_seconds * model_config.sampling_rate)
+    return crop_cost(model_config, num_samples, config.masking.masks_per_clip).training_flops * clips
 
 
 def count_parameters(model: PreTrainedModel) -> dict[str, int]:
@@ -74,21 +75,20 @@ def count_parameters(model: PreTrainedModel) -> dict[str, int]:
     return {"encoder": encoder, "head": total - encoder - teacher, "teacher": teacher}
 
 
-def estimate_memory_bytes(
-    config: PreTrainedConfig, parameters: dict[str, int], num_samples: int, clips: int, half: bool, checkpointing: bool
-) -> float:
+def estimate_memory_bytes(config: PretrainConfig, model: PreTrainedModel, clips: int, half: bool) -> float:
     """Rough peak memory of a training process: parameters and what a micro-batch keeps for its backward pass."""
-    lengths = frames_per_crop(config, num_samples)
+    model_config, parameters = model.config, count_parameters(model)
+    lengths = frames_per_crop(model_config, round(config.data.crop_seconds * model_config.sampling_rate))
     size = 2 if half else BYTES_FP32
-    convolutions = sum(dim * length for dim, length in zip(config.conv_dim, lengths, strict=True))
-    layer = lengths[-1] * config.hidden_size
-    if checkpointing:
-        kept = layer * config.num_hidden_layers + KEPT_PER_LAYER * layer
-        kept += convolutions + KEPT_PER_CONVOLUTION * config.conv_dim[0] * lengths[0]
+    convolutions = sum(dim * length for dim, length in zip(model_config.conv_dim, lengths, strict=True))
+    layer = lengths[-1] * model_config.hidden_size
+    if config.model.gradient_checkpointing:
+        kept = layer * model_config.num_hidden_layers + KEPT_PER_LAYER * layer
+        kept += convolutions + KEPT_PER_CONVOLUTION * model_config.conv_dim[0] * lengths[0]
     else:
-        kept = KEPT_PER_LAYER * layer * config.num_hidden_layers + KEPT_PER_CONVOLUTION * convolutions
+        kept = KEPT_PER_LAYER * layer * model_config.num_hidden_layers + KEPT_PER_CONVOLUTION * convolutions
     weights = BYTES_PER_PARAMETER * (parameters["encoder"] + parameters["head"]) + BYTES_FP32 * parameters["teacher"]
-    return weights + kept * size * clips
+    return weights + kept * size * clips * config.masking.masks_per_clip
 
 
 def measure_peak_flops(device: torch.device, dtype: torch.dtype, repeats: int = 10) -> float:

@@ -1,7 +1,6 @@
 """--dry_run: print what recipes cost, before any audio is read or a model trained."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from accelerate import Accelerator
@@ -13,9 +12,9 @@ from musicssl.pretraining.planning.cost import (
     count_parameters,
     estimate_memory_bytes,
     measure_peak_flops,
-    training_cost,
+    update_flops,
 )
-from musicssl.pretraining.planning.geometry import BatchGeometry, derive_geometry, wanted_clips_per_update
+from musicssl.pretraining.planning.geometry import derive_geometry, wanted_clips_per_update
 from musicssl.pretraining.planning.micro_batch import largest_by_estimate
 from musicssl.tables import Table
 
@@ -23,69 +22,12 @@ from musicssl.tables import Table
 ASSUMED_UTILIZATION = 0.4
 
 
-@dataclass(frozen=True)
-class Plan:
-    """The size and the cost of one training run."""
-
-    name: str
-    parameters: dict[str, int]
-    clips_per_update: int
-    crop_seconds: float
-    updates: int
-    flops_per_update: float
-    geometry: BatchGeometry
-    memory_bytes: float
-    seconds_per_1000_updates: float
-
-    @property
-    def audio_seconds_per_update(self) -> float:
-        return self.clips_per_update * self.crop_seconds
-
-    @property
-    def audio_hours(self) -> float:
-        return self.audio_seconds_per_update * self.updates / 3600
-
-    def row(self) -> list[str]:
-        return [
-            self.name,
-            f"{self.parameters['encoder'] / 1e6:.2f}",
-            f"{self.parameters['head'] / 1e6:.2f}",
-            f"{self.parameters['teacher'] / 1e6:.2f}",
-            f"{self.clips_per_update} x {self.crop_seconds:g}",
-            f"{self.audio_seconds_per_update:g}",
-            f"{self.updates:,}",
-            f"{self.audio_hours:,.0f}",
-            f"{self.flops_per_update / 1e12:.1f}",
-            f"{self.flops_per_update * self.updates:.2g}",
-            f"{self.geometry.world_size} x {self.geometry.accumulation} x {self.geometry.micro_batch_clips}",
-            f"{self.memory_bytes / 2**30:.1f}",
-            f"{self.seconds_per_1000_updates / 3600:.1f}",
-        ]
-
-
-HEADER = (
-    "recipe",
-    "encoder M",
-    "head M",
-    "teacher M",
-    "clips x s",
-    "audio s/update",
-    "updates",
-    "audio hours",
-    "TFLOP/update",
-    "FLOP total",
-    "processes x accumulation x clips",
-    "GiB/process",
-    "h/1,000 updates",
-)
-
-
 def dry_run(configs: Sequence[PretrainConfig], accelerator: Accelerator) -> None:
     """Print a table with a row for each run that the recipes stand for."""
     dtype = compute_dtype(accelerator)
     peak_flops = measure_peak_flops(accelerator.device, dtype)
-    plans = [plan_run(run, accelerator, peak_flops) for config in configs for run in _runs(config)]
-    accelerator.print(Table(HEADER, [plan.row() for plan in plans]).text())
+    rows = [_row(run, accelerator, peak_flops) for config in configs for run in _runs(config)]
+    accelerator.print(Table(tuple(rows[0]), [tuple(row.values()) for row in rows]).text())
     accelerator.print(
         "Parameters in millions. FLOP of the encoder forward and backward, and of the teacher. Memory is an estimate. "
         f"Hours assume {ASSUMED_UTILIZATION:.0%} of the {peak_flops / 1e12:.2f} TFLOP/s that a {dtype} matrix product "
@@ -93,37 +35,35 @@ def dry_run(configs: Sequence[PretrainConfig], accelerator: Accelerator) -> None
     )
 
 
-def plan_run(config: PretrainConfig, accelerator: Accelerator, peak_flops: float) -> Plan:
-    """The plan of one run; the model is laid out without memory for its weights.
-
-    Raises:
-        UserError: settings that cannot be trained.
-    """
-    data, optimisation, num_processes = config.data, config.optimisation, accelerator.num_processes
+def _row(config: PretrainConfig, accelerator: Accelerator, peak_flops: float) -> dict[str, str]:
+    """What one run costs, by the names of the columns; the model is laid out without memory for its weights."""
+    data, updates, num_processes = config.data, config.optimisation.max_updates, accelerator.num_processes
     model_config = build_model_config(config.model, config.labels.num_clusters)
     check_masks(config.masking, data, model_config)
     with torch.device("meta"):
-        model = MODELS[config.model.model][1](model_config)
-    num_samples = round(data.crop_seconds * model_config.sampling_rate)
-    wanted = wanted_clips_per_update(optimisation, data.crop_seconds)
+        model = MODELS[config.model.family][1](model_config)
+    wanted = wanted_clips_per_update(config.optimisation, data.crop_seconds)
     fits = largest_by_estimate(config, accelerator, model, max(1, wanted // num_processes))
-    geometry = derive_geometry(optimisation, data.crop_seconds, num_processes, fits)
-    flops = training_cost(model_config, num_samples, config.masking) * geometry.clips_per_update
+    geometry = derive_geometry(config.optimisation, data.crop_seconds, num_processes, fits)
     parameters = count_parameters(model)
-    return Plan(
-        config.name,
-        parameters,
-        geometry.clips_per_update,
-        data.crop_seconds,
-        optimisation.max_updates,
-        flops,
-        geometry,
-        estimate_memory_bytes(
-            model_config, parameters, num_samples, geometry.micro_batch_clips, accelerator.mixed_precision == "bf16",
-            config.model.gradient_checkpointing,
-        ),
-        1000 * flops / (peak_flops * num_processes * ASSUMED_UTILIZATION),
-    )  # fmt: skip
+    flops = update_flops(config, model_config, geometry.clips_per_update)
+    seconds = flops / (peak_flops * num_processes * ASSUMED_UTILIZATION)
+    split = (num_processes, geometry.accumulation, geometry.micro_batch_clips)
+    is_half = accelerator.mixed_precision == "bf16"
+    memory_bytes = estimate_memory_bytes(config, model, geometry.micro_batch_clips, is_half)
+    return {
+        "recipe": config.name,
+        **{f"{part} M": f"{parameters[part] / 1e6:.2f}" for part in ("encoder", "head", "teacher")},
+        "clips x s": f"{geometry.clips_per_update} x {data.crop_seconds:g}",
+        "audio s/update": f"{geometry.audio_seconds_per_update:g}",
+        "updates": f"{updates:,}",
+        "audio hours": f"{geometry.audio_seconds_per_update * updates / 3600:,.0f}",
+        "TFLOP/update": f"{flops / 1e12:.1f}",
+        "FLOP total": f"{flops * updates:.2g}",
+        "processes x accumulation x clips": " x ".join(map(str, split)),
+        "GiB/process": f"{memory_bytes / 2**30:.1f}",
+        "h/1,000 updates": f"{1000 * seconds / 3600:.1f}",
+    }
 
 
 def _runs(config: PretrainConfig) -> list[PretrainConfig]:

@@ -7,7 +7,7 @@ from transformers import PreTrainedModel
 
 from musicssl.pretraining.config.settings import PretrainConfig
 from musicssl.pretraining.masking import span_mask
-from musicssl.pretraining.planning.cost import count_parameters, estimate_memory_bytes
+from musicssl.pretraining.planning.cost import estimate_memory_bytes
 from musicssl.pretraining.planning.geometry import BatchGeometry, derive_geometry, wanted_clips_per_update
 
 # Without an accelerator's hard limit, stay well below what a laptop has.
@@ -31,21 +31,13 @@ def choose_geometry(config: PretrainConfig, accelerator: Accelerator, model: Pre
 
 def largest_by_estimate(config: PretrainConfig, accelerator: Accelerator, model: PreTrainedModel, wanted: int) -> int:
     """Clips per pass that the memory estimate allows, at most `wanted`; needs no weights."""
-    num_samples = round(config.data.crop_seconds * model.config.sampling_rate)
-    half = accelerator.mixed_precision == "bf16"
-    parameters = count_parameters(model)
-
-    def memory(clips: int) -> float:
-        passes = clips * config.masking.masks_per_clip
-        return estimate_memory_bytes(
-            model.config, parameters, num_samples, passes, half, config.model.gradient_checkpointing
-        )
-
-    per_clip = memory(1) - memory(0)
+    weights, with_a_clip = (
+        estimate_memory_bytes(config, model, clips, accelerator.mixed_precision == "bf16") for clips in (0, 1)
+    )
     budget = CPU_MEMORY_BYTES
     if accelerator.device.type == "cuda":
         budget = SAFE_SHARE * torch.cuda.get_device_properties(accelerator.device).total_memory
-    return max(1, min(wanted, int((budget - memory(0)) / per_clip)))
+    return max(1, min(wanted, int((budget - weights) / (with_a_clip - weights))))
 
 
 def _largest_on_gpu(config: PretrainConfig, accelerator: Accelerator, model: PreTrainedModel, wanted: int) -> int:

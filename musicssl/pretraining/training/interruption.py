@@ -3,9 +3,7 @@
 import signal
 import time
 from types import FrameType
-
-import torch
-from accelerate import Accelerator
+from typing import Any
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # One Ctrl-C reaches a process twice: from the terminal, and passed on by the launcher.
@@ -15,10 +13,10 @@ SAME_KEYSTROKE_SECONDS = 2.0
 class StopRequest:
     """A context in which SIGTERM and SIGINT are recorded instead of ending the process."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.received: str | None = None
         self._received_at = 0.0
-        self._previous = {}
+        self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "StopRequest":
         self._previous = {number: signal.signal(number, self._remember) for number in SIGNALS}
@@ -33,8 +31,3 @@ class StopRequest:
             self.received, self._received_at = signal.Signals(number).name, time.monotonic()
         elif number == signal.SIGINT and time.monotonic() - self._received_at > SAME_KEYSTROKE_SECONDS:
             raise KeyboardInterrupt
-
-    def anywhere(self, accelerator: Accelerator) -> bool:
-        """Whether any process was asked to stop; all processes call it and get the same answer."""
-        flag = torch.tensor(float(self.received is not None), device=accelerator.device)
-        return bool(accelerator.reduce(flag, "sum").item())

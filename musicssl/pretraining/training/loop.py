@@ -9,15 +9,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from tqdm import tqdm
 
 from musicssl.pretraining.files.checkpoint import remove_old
-from musicssl.pretraining.files.metrics import MetricWindow, ProgressBar
 from musicssl.pretraining.training.interruption import StopRequest
 from musicssl.pretraining.training.objectives import label_perplexities
 from musicssl.pretraining.training.saving import save_checkpoint
 from musicssl.pretraining.training.state import TrainingRun
-from musicssl.pretraining.training.sums import mean_metrics
+from musicssl.pretraining.training.sums import MetricWindow, mean_metrics, on_any_process
 from musicssl.pretraining.training.update import UpdateResult, compute_gradients
+from musicssl.pretraining.training.validation import Validator
 
 
 class Stopwatch:
@@ -44,25 +45,30 @@ def run_updates(run: TrainingRun) -> bool:
         UserError: a checkpoint could not be written, or too much of the data is damaged.
     """
     settings, max_updates = run.config.run, run.config.optimisation.max_updates
+    is_main = run.accelerator.is_main_process
+    bar = tqdm(total=max_updates, initial=run.update, unit="update", dynamic_ncols=True, disable=not is_main)
     stopwatch = Stopwatch()
     batches = _timed(run, stopwatch)
-    with StopRequest() as stop, ProgressBar(run.accelerator, run.update, max_updates) as bar:
+    with StopRequest() as stop, bar:
         while run.update < max_updates:
             result = _one_update(run, batches)
             stopwatch.updates += 1
-            bar.advance(result.loss, _audio_rate(run, stopwatch))
+            rate = _audio_rate(run, stopwatch)
+            bar.set_postfix_str(f"loss {result.loss:.3f}, {rate:.0f} audio-s/s", refresh=False)
+            bar.update()
             is_last = run.update == max_updates
             if run.update % settings.log_every == 0 or is_last:
                 _write_row(run, result, stopwatch)
                 stopwatch.reset()
-            stop_now = stop.anywhere(run.accelerator)
+            stop_now = on_any_process(run.accelerator, stop.received is not None)
             checkpoint_due = run.update % settings.checkpoint_every == 0 or is_last
             if run.validator and (run.update % settings.validate_every == 0 or checkpoint_due):
-                validation_loss = _validate(run)
+                validation_loss = _validate(run, run.validator)
             if checkpoint_due or stop_now:
                 _checkpoint(run, validation_loss if run.validator and checkpoint_due else None)
             if stop_now and not is_last:
-                bar.note(f"stopped by {stop.received or 'another process'} at update {run.update}, and saved")
+                if is_main:  # above the bar
+                    bar.write(f"stopped by {stop.received or 'another process'} at update {run.update}, and saved")
                 break
     return run.update == max_updates
 
@@ -113,8 +119,8 @@ def _audio_rate(run: TrainingRun, stopwatch: Stopwatch) -> float:
     return run.geometry.audio_seconds_per_update * stopwatch.updates / stopwatch.seconds
 
 
-def _validate(run: TrainingRun) -> float:
-    metrics = run.validator.evaluate(run.model)
+def _validate(run: TrainingRun, validator: Validator) -> float:
+    metrics = validator.evaluate(run.model)
     run.log.write({"update": run.update, **{f"validation/{name}": value for name, value in metrics.items()}})
     return next(iter(metrics.values()))
 

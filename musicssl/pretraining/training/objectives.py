@@ -3,7 +3,7 @@
 Shapes: B clips, N samples of a crop, T frames, C codebooks, K clusters.
 """
 
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,30 +19,8 @@ from musicssl.pretraining.masking import span_mask
 WeightedMetrics = dict[str, tuple[torch.Tensor, torch.Tensor]]
 
 
-class Objective(Protocol):
-    def prepare(self, batch: dict[str, Any], generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """A batch of the stream as the model's inputs: normalized, masked, labelled, on the device."""
-
-    def before_forward(self, update: int) -> None:
-        """Called once before the first micro-batch of an update."""
-
-    def forward_options(self, is_logged: bool) -> dict[str, Any]:
-        """Further inputs of the model in an update; `is_logged` says whether a row is written after it."""
-
-    def metrics(self, outputs: Any) -> WeightedMetrics:
-        """Metric name -> (weighted sum, weight), 0-d tensors; the first entry is the loss over masked frames."""
-
-    def codebook_names(self) -> list[str]:
-        """Unique names of the codebooks; none for a model without labels."""
-
-    def label_counts(self) -> list[torch.Tensor]:
-        """How often each label was seen since the last call of `reset_label_counts`: one (K,) per codebook."""
-
-    def reset_label_counts(self) -> None: ...
-
-
-class _MaskedPrediction:
-    """What both objectives share: normalized and masked waveforms."""
+class Objective:
+    """Prediction at masked frames; the two models differ in `targets`, `metrics` and what they count."""
 
     def __init__(self, model: PreTrainedModel, masking: MaskingConfig, normalize: bool, device: torch.device):
         self.model = model
@@ -51,6 +29,7 @@ class _MaskedPrediction:
         self.device = device
 
     def prepare(self, batch: dict[str, Any], generator: torch.Generator) -> dict[str, torch.Tensor]:
+        """A batch of the stream as the model's inputs: normalized, masked, labelled, on the device."""
         waveforms = batch["waveform"].to(self.device, non_blocking=True)  # (B, N)
         inputs = self.targets(batch, waveforms)
         if self.normalize:
@@ -69,33 +48,35 @@ class _MaskedPrediction:
         frames = int(self.model._get_feat_extract_output_lengths(samples))
         masking = self.masking
         mask = span_mask(
-            clips * masking.masks_per_clip,
-            frames,
-            masking.mask_probability,
-            masking.mask_span,
-            masking.min_mask_spans,
-            generator,
-            equal_counts=masking.equal_mask_counts,
-        )
+            clips * masking.masks_per_clip, frames, masking.mask_probability, masking.mask_span,
+            masking.min_mask_spans, generator, masking.equal_mask_counts,
+        )  # fmt: skip
         return mask.to(self.device, non_blocking=True)
 
     def before_forward(self, update: int) -> None:
-        pass
+        """Called once before the first micro-batch of an update."""
 
     def forward_options(self, is_logged: bool) -> dict[str, Any]:
+        """Further inputs of the model in an update; `is_logged` says whether a row is written after it."""
         return {}
 
+    def metrics(self, outputs: Any) -> WeightedMetrics:
+        """Metric name -> (weighted sum, weight), 0-d tensors; the first entry is the loss over masked frames."""
+        raise NotImplementedError
+
     def codebook_names(self) -> list[str]:
+        """Unique names of the codebooks, in order: '0-mfcc39', '1-chroma24'; none for a model without labels."""
         return []
 
     def label_counts(self) -> list[torch.Tensor]:
+        """How often each label was seen since the last call of `reset_label_counts`: one (K,) per codebook."""
         return []
 
     def reset_label_counts(self) -> None:
-        pass
+        """Begin to count anew."""
 
 
-class Music2VecObjective(_MaskedPrediction):
+class Music2VecObjective(Objective):
     """Regression of the teacher's features at masked frames."""
 
     def __init__(self, model, masking, normalize, device, ema_steps_per_update: int = 1):
@@ -116,7 +97,7 @@ class Music2VecObjective(_MaskedPrediction):
         }
 
 
-class MusicHubertObjective(_MaskedPrediction):
+class MusicHubertObjective(Objective):
     """Prediction of the cluster of each masked frame; labels come from the raw waveform, on the device."""
 
     def __init__(self, model, masking, normalize, device, labeller: Labeller):
@@ -156,7 +137,6 @@ class MusicHubertObjective(_MaskedPrediction):
         return metrics
 
     def codebook_names(self) -> list[str]:
-        """Unique, in order: '0-mfcc39', '1-chroma24'."""
         return [f"{number}-{name}" for number, name in enumerate(self.labeller.label_features)]
 
     def label_counts(self) -> list[torch.Tensor]:

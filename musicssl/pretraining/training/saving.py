@@ -1,20 +1,16 @@
 """Save and restore a `TrainingRun`: the steps that all processes take together."""
 
 from pathlib import Path
+from typing import Any
 
-import torch
-from torch.distributed.checkpoint.state_dict import (
-    StateDictOptions,
-    get_state_dict,
-    set_optimizer_state_dict,
-)
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_optimizer_state_dict
 
 from musicssl.errors import UserError
 from musicssl.files import write_json
 from musicssl.pretraining.config.recipes import write_recipe
 from musicssl.pretraining.files import checkpoint
-from musicssl.pretraining.files.metrics import MetricWindow
 from musicssl.pretraining.training.state import TrainingRun
+from musicssl.pretraining.training.sums import MetricWindow, on_any_process
 
 WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
@@ -31,8 +27,11 @@ def save_checkpoint(run: TrainingRun, validation_loss: float | None) -> Path:
     accelerator = run.accelerator
     writer = checkpoint.CheckpointWriter(run.output_dir, run.update)
     best = run.best_checkpoint, run.best_loss
-    measured = run.config.run.keep_best and validation_loss is not None
-    if measured and (run.best_loss is None or validation_loss < run.best_loss):
+    if (
+        run.config.run.keep_best
+        and validation_loss is not None
+        and (run.best_loss is None or validation_loss < run.best_loss)
+    ):
         best = writer.final.name, validation_loss
     # Collective: sharded states are gathered here. On the main process they are whole.
     model_state, optimizer_state = get_state_dict(run.model, run.optimizer.optimizer, options=WHOLE)
@@ -49,13 +48,10 @@ def save_checkpoint(run: TrainingRun, validation_loss: float | None) -> Path:
         checkpoint.save_tensors(checkpoint.process_file(writer.aside, accelerator.process_index), own)
 
     # Each step must have worked on every process before the next one begins.
-    if accelerator.is_main_process:
-        steps = [writer.begin, write_shared, write_own, writer.publish]
-    else:
-        steps = [_nothing, _nothing, write_own, _nothing]
-    for step in steps:
-        problem = checkpoint.try_to_write(step, run.output_dir)
-        if _any_failed(run, problem):
+    for step in (writer.begin, write_shared, write_own, writer.publish):
+        takes_part = accelerator.is_main_process or step is write_own
+        problem = checkpoint.try_to_write(step, run.output_dir) if takes_part else ""
+        if on_any_process(accelerator, bool(problem)):
             if accelerator.is_main_process:
                 writer.abandon()
             last = run.health.last_checkpoint or "none"
@@ -67,15 +63,17 @@ def save_checkpoint(run: TrainingRun, validation_loss: float | None) -> Path:
     return writer.final
 
 
-def restore(run: TrainingRun, source: Path) -> None:
-    """Load a checkpoint's optimizer, metrics, health and place in the stream into a run built for it.
+def restore(run: TrainingRun, source: Path, state: dict[str, Any]) -> None:
+    """Load a checkpoint's optimizer, metrics and place in the stream into a run built for it.
 
     The model's weights are loaded before the accelerator wraps it (see `run`).
+
+    Args:
+        state: the trainer's state of the checkpoint.
 
     Raises:
         UserError: the checkpoint is damaged, or was written by another number of processes.
     """
-    state = checkpoint.read_state(source)
     optimizer_state = checkpoint.load_tensors(source / "optimizer.pt")
     set_optimizer_state_dict(run.model, run.optimizer.optimizer, optimizer_state, options=WHOLE)
     own = checkpoint.load_tensors(checkpoint.process_file(source, run.accelerator.process_index))
@@ -102,12 +100,3 @@ def _trainer_state(run: TrainingRun, best_checkpoint: str | None, best_loss: flo
         "best_checkpoint": best_checkpoint,
         "best_loss": best_loss,
     }
-
-
-def _any_failed(run: TrainingRun, problem: str) -> bool:
-    flag = torch.tensor(float(bool(problem)), device=run.accelerator.device)
-    return bool(run.accelerator.reduce(flag, "sum").item())
-
-
-def _nothing() -> None:
-    pass

@@ -1,4 +1,4 @@
-"""What a run consists of: made by `assembly.build_run`, used by the loop and by what saves and restores it."""
+"""What a run consists of: put together by `run.train`, used by the loop and by what saves and restores it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,11 +10,14 @@ from accelerate import Accelerator
 
 from musicssl.audio.loader import CropLoader
 from musicssl.pretraining.config.settings import PretrainConfig
-from musicssl.pretraining.files.metrics import MetricsLog, MetricWindow
+from musicssl.pretraining.files.metrics import MetricsLog
 from musicssl.pretraining.planning.geometry import BatchGeometry
 from musicssl.pretraining.training.health import HealthMonitor
 from musicssl.pretraining.training.objectives import Objective
+from musicssl.pretraining.training.sums import MetricWindow
 from musicssl.pretraining.training.validation import Validator
+
+AfterCheckpoint = Callable[[Path, int], None]
 
 
 @dataclass
@@ -37,7 +40,7 @@ class TrainingRun:
     health: HealthMonitor
     validator: Validator | None = None
     # Called by the main process with the run's directory and the update, after each checkpoint.
-    after_checkpoint: Callable[[Path, int], None] | None = None
+    after_checkpoint: AfterCheckpoint | None = None
 
     window: MetricWindow = field(default_factory=MetricWindow)
     update: int = 0

@@ -1,4 +1,4 @@
-"""Weighted sums of metrics over micro-batches and processes, and their means."""
+"""Sums over micro-batches and processes: weighted metrics and their means, and whether something happened."""
 
 import math
 from dataclasses import dataclass, field
@@ -31,6 +31,29 @@ class MetricSums:
     def local(self) -> dict[str, tuple[float, float]]:
         """This process's sums, on the host."""
         return {name: (self.sums[name].item(), self.weights[name].item()) for name in self.sums}
+
+
+class MetricWindow:
+    """Weighted metric sums over the updates since the last row; floats on the host, part of every checkpoint."""
+
+    def __init__(self, state: dict[str, list[float]] | None = None):
+        self.totals: dict[str, tuple[float, float]] = {
+            name: (total, weight) for name, (total, weight) in (state or {}).items()
+        }
+
+    def add(self, metrics: dict[str, tuple[float, float]]) -> None:
+        for name, (total, weight) in metrics.items():
+            sums = self.totals.get(name, (0.0, 0.0))
+            self.totals[name] = (sums[0] + total, sums[1] + weight)
+
+    def state_dict(self) -> dict[str, list[float]]:
+        return {name: list(pair) for name, pair in self.totals.items()}
+
+
+def on_any_process(accelerator: Accelerator, happened: bool) -> bool:
+    """Whether something happened on any process; all call it and get the same answer."""
+    flag = torch.tensor(float(happened), device=accelerator.device)
+    return bool(accelerator.reduce(flag, "sum").item())
 
 
 def mean_metrics(metrics: dict[str, tuple[float, float]]) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Validation on held-out clips: the same crops, the same masks, every time."""
 
+from collections.abc import Iterable
 from itertools import islice
 
 import torch
@@ -8,10 +9,9 @@ from accelerate.utils import DistributedType, gather_object
 
 from musicssl.audio.loader import CropLoader
 from musicssl.errors import UserError
-from musicssl.pretraining.files.metrics import MetricWindow
 from musicssl.pretraining.randomness import VALIDATION, derive_seed, mask_generator
 from musicssl.pretraining.training.objectives import Objective
-from musicssl.pretraining.training.sums import MetricSums, mean_metrics
+from musicssl.pretraining.training.sums import MetricSums, MetricWindow, mean_metrics
 
 
 class Validator:
@@ -42,11 +42,11 @@ class Validator:
         inner.eval()
         sums = MetricSums()
         self.loader.load_state_dict(self.start)
-        batches = islice(self.loader, self.num_batches)
+        batches: Iterable[dict] = islice(self.loader, self.num_batches)
         if self.accelerator.distributed_type == DistributedType.FSDP:
             # Every forward pass gathers shards from all processes: one that has no more batches ends it for all.
-            batches = list(batches)
-            batches = batches[: min(gather_object([len(batches)]))]
+            own = list(batches)
+            batches = own[: min(gather_object([len(own)]))]
         for index, batch in enumerate(batches):
             generator = mask_generator(self.seed, self.accelerator.process_index, index)
             inputs = self.objective.prepare(batch, generator)
