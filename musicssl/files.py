@@ -1,5 +1,6 @@
 """Write files whole or not at all: everything is written under another name and then renamed."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -12,21 +13,32 @@ from typing import Any
 DEMO_RECORD = "demo.json"
 
 
-def partial_path(path: Path) -> Path:
+NAME_BYTES = 255  # the longest file name that common file systems take
+
+
+def partial_path(path: Path, unique: str = "") -> Path:
     """The hidden name in the same folder under which `path` is written until it is complete."""
-    return path.with_name(f".{path.name}.partial")
+    name = f".{path.name}{unique}.partial"
+    if len(os.fsencode(name)) > NAME_BYTES:
+        name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}{unique}.partial"
+    return path.with_name(name)
 
 
 @contextmanager
 def whole_file(path: Path, *, shared: bool = False) -> Iterator[Path]:
     """Yield a path to write a file or a folder to; it replaces `path` when the block ends without an error.
 
-    The parent folder is created. After an error `path` is as it was before, and nothing else is left.
+    The parent folder is created. After an error `path` is as it was before, and nothing else is left. A link stays a
+    link: what it points to is replaced. A device or a pipe is written to directly.
 
     Args:
         shared: whether other processes may write `path` at the same time; each then writes under a name of its own.
     """
-    partial = partial_path(path.with_name(f"{path.name}.{os.getpid()}") if shared else path)
+    path = path.resolve() if path.is_symlink() else path
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        yield path
+        return
+    partial = partial_path(path, f".{os.getpid()}" if shared else "")
     path.parent.mkdir(parents=True, exist_ok=True)
     remove(partial)
     try:

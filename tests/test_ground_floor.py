@@ -1,5 +1,8 @@
 """The small modules that everything else uses: whole files, tables, keys."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from musicssl.files import copy_whole, read_json, whole_file, write_json, write_text
@@ -18,6 +21,24 @@ def test_a_file_is_whole_or_as_it_was(tmp_path):
         assert partial.parent == path.parent and partial.name.startswith(".")
         partial.write_text("second")
     assert path.read_text() == "second" and list(path.parent.iterdir()) == [path]
+
+
+def test_a_link_stays_a_link_and_a_pipe_is_written_to(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    write_text(tmp_path / "link", "text")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "target").read_text() == "text"
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor() as pool:
+        received = pool.submit((tmp_path / "pipe").read_text)
+        write_text(tmp_path / "pipe", "text")
+        assert received.result() == "text" and not (tmp_path / "pipe").is_file()
+
+
+def test_a_name_as_long_as_the_file_system_takes(tmp_path):
+    path = tmp_path / ("ä" * 120 + ".json")
+    for shared in (False, True):
+        write_text(path, "text", shared=shared)
+    assert path.read_text() == "text" and list(tmp_path.iterdir()) == [path]
 
 
 def test_a_folder_replaces_a_folder(tmp_path):

@@ -16,7 +16,7 @@ import numpy as np
 import soundfile
 import soxr
 
-AUDIO_EXTENSIONS = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".aifc", ".au"})
+AUDIO_EXTENSIONS = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".aifc"})
 CHANNEL_MODES = ("mean", "left", "random")
 
 # Half the length of soxr's filter is below 10 ms at 16 kHz; with 40 ms a crop equals the slice of the whole

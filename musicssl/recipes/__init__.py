@@ -1,6 +1,7 @@
 """The recipes and the launch files of `accelerate` that come with the package, found by name."""
 
 import difflib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -61,8 +62,8 @@ def copy_recipes(directory: Path, names: Sequence[str] = ()) -> list[Path]:
 def find_recipe(given: str | Path, beside: Path = Path()) -> Path:
     """The file of a recipe that is named by its path, or by its name if the package brings it along.
 
-    A file wins over a recipe of the package. `recipes/NAME.yaml`, where version 0.1 had its recipes, still finds
-    NAME.
+    A file wins over a recipe of the package. NAME.yaml in a folder `recipes`, where version 0.1 had its recipes,
+    still finds NAME.
 
     Args:
         beside: the folder that a relative path starts from.
@@ -75,7 +76,8 @@ def find_recipe(given: str | Path, beside: Path = Path()) -> Path:
         if candidate.is_file():
             return candidate
     name = Path(given).name.removesuffix(".yaml")
-    if Path(given).parent in (Path(), Path("recipes")) and name in recipe_names():
+    in_old_folder = Path(os.path.abspath(path)).parent.name == "recipes"
+    if (Path(given).parent == Path() or in_old_folder) and name in recipe_names():
         return FOLDER / f"{name}.yaml"
     folder = path.parent
     inside = sorted(entry.name for entry in folder.glob("*.yaml"))

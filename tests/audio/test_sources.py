@@ -119,11 +119,11 @@ def test_audiofolder_metadata_gives_statistics_and_names_missing_files(tmp_path)
 
 
 def test_audio_files_below_a_folder_are_visible_ones_in_order_each_once(tmp_path):
-    for name in ("b/two.AU", "a.flac", ".hidden/no.wav", ".no.wav", "b/notes.txt"):
+    for name in ("b/two.OGA", "a.flac", ".hidden/no.wav", ".no.wav", "b/notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "b" / "loop").symlink_to(tmp_path)
-    assert audio_files(tmp_path) == [tmp_path / "a.flac", tmp_path / "b" / "two.AU"]
+    assert audio_files(tmp_path) == [tmp_path / "a.flac", tmp_path / "b" / "two.OGA"]
     assert audio_files(tmp_path / "missing") == []
 
 

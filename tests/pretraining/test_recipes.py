@@ -105,6 +105,15 @@ def test_dry_run_prints_the_twelve(capsys):
     assert "32 x 30" in rows["musichubert_k500"] and "250,000" in rows["musichubert_k500"]
 
 
+@pytest.mark.parametrize("given", ["recipes/music2vec_tiny.yaml", "/anywhere/recipes/music2vec_tiny.yaml"])
+def test_a_recipe_is_found_where_version_0_1_had_it(given, tmp_path):
+    assert load_recipe(given) == load_recipe("music2vec_tiny")
+    (tmp_path / "recipes" / "mine").mkdir(parents=True)
+    own = tmp_path / "recipes" / "mine" / "a.yaml"
+    own.write_text("extends: ../music2vec_tiny.yaml\n")
+    assert load_recipe(own)["max_updates"] == load_recipe("music2vec_tiny")["max_updates"]
+
+
 def test_resolved_recipe_repeats_the_run(tmp_path):
     config = parse("--config", "musichubert_k2000_iter2", "--dry_run", "--model_config", "layerdrop=0")
     write_recipe(config, tmp_path / "recipe.yaml")

@@ -43,6 +43,23 @@ def test_features_are_the_models_hidden_states_of_the_whole_normalized_clip(enco
         assert np.allclose(extractor.windows(example)[0], expected, atol=1e-5)
 
 
+def test_features_of_version_0_1_are_found_again(tmp_path, monkeypatch):
+    """music2vec had five more settings then, and the hash by which features are found covers the settings."""
+    from music2vec import Music2VecConfig, Music2VecFeatureExtractor, Music2VecModel
+
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    config = Music2VecConfig(**sizes, conv_dim=[8] * 7, num_conv_pos_embedding_groups=2, average_top_k_layers=1)
+    Music2VecModel(config).save_pretrained(tmp_path)
+    Music2VecFeatureExtractor().save_pretrained(tmp_path)
+    now = load_encoder(str(tmp_path)).fingerprint
+
+    to_dict = Music2VecConfig.to_dict
+    removed = {"drop_masked_frames": False, "decoder_layers": 4, "decoder_dim": 384, "decoder_kernel": 7}
+    as_then = lambda config: to_dict(config) | removed | {"decoder_groups": 16}  # noqa: E731
+    monkeypatch.setattr(Music2VecConfig, "to_dict", as_then)
+    assert load_encoder(str(tmp_path)).fingerprint == now
+
+
 def test_a_long_track_is_normalized_whole_and_cut_and_its_short_tail_dropped(encoder, tmp_path):
     (long,) = examples_of(tmp_path, [7.5])
     rule = WindowRule(window_seconds=2.0, minimum_window_seconds=1.6)

@@ -18,6 +18,17 @@ from musicssl.errors import UserError, first_line
 from musicssl.probing.encoders.acoustic import ACOUSTIC_FEATURES, AcousticEncoder
 
 RANDOM_PREFIX = "random:"
+# Settings that version 0.1 had, at the only values that this version can load. They stay in the fingerprint, so that
+# features and results of version 0.1 are found again.
+SETTINGS_OF_VERSION_0_1 = {
+    "music2vec": {
+        "drop_masked_frames": False,
+        "decoder_layers": 4,
+        "decoder_dim": 384,
+        "decoder_kernel": 7,
+        "decoder_groups": 16,
+    }
+}
 
 
 @dataclass
@@ -145,7 +156,8 @@ def _fingerprint(model: torch.nn.Module, extractor: FeatureExtractionMixin, dtyp
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-    config = {key: value for key, value in model.config.to_dict().items() if key not in ("_name_or_path", "dtype")}
+    config = SETTINGS_OF_VERSION_0_1.get(model.config.model_type, {}) | model.config.to_dict()
+    config = {key: value for key, value in config.items() if key not in ("_name_or_path", "dtype")}
     for described in (config, extractor.to_dict(), str(dtype)):
         digest.update(json.dumps(described, sort_keys=True, default=str).encode())
     return digest.hexdigest()

@@ -107,7 +107,7 @@ class Results:
 
     def write(self) -> None:
         """Write the file whole."""
-        write_json(self.path, self.content)
+        write_json(self.path, self.content, shared=True)
 
 
 def load_results(directory: Path) -> dict:

@@ -58,7 +58,7 @@ def _metadata_rows(root: Path, table: Path, audio_column: str) -> Iterator[dict]
 def _class_folder_rows(root: Path, audio_column: str) -> Iterator[dict]:
     for path in sorted(root.glob("*/*/*")):
         split = _SPLIT_NAMES.get(path.parts[-3].lower())
-        if split and path.suffix.lower() in AUDIO_EXTENSIONS:
+        if split and path.suffix.lower() in {*AUDIO_EXTENSIONS, ".au"}:
             clip_id = str(path.relative_to(root))
             yield {"clip_id": clip_id, "split": split, audio_column: str(path), "label": path.parent.name}
 
