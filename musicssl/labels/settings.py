@@ -37,7 +37,10 @@ class LabelConfig:
     """
 
     label_features: tuple[str, ...] = flag(
-        "features to cluster, one codebook each: mfcc39, chroma24, ... or layer6", (), metavar="FEATURE"
+        "features to cluster, one codebook each: mfcc39, mfcc60, logmel229, chroma24, chroma264, cqt84, cqt336, or layerN"
+        " (layer N of --label_model, for example layer6)",
+        (),
+        metavar="FEATURE",
     )
     num_clusters: tuple[int, ...] = flag("number of clusters of each codebook", (), codebook=True)
     label_model: str | None = flag(
@@ -52,7 +55,9 @@ class LabelConfig:
         codebook=True,
     )  # fmt: skip
     kmeans_init: Literal["afkmc2", "kmeans++", "random"] = flag(
-        "how k-means draws its first centroids", KMeansSettings.init, codebook=True
+        "how k-means draws its first centroids; afkmc2 is a fast approximation of kmeans++",
+        KMeansSettings.init,
+        codebook=True,
     )
     kmeans_standardize: bool = flag(
         "standardize feature values to zero mean and unit variance before k-means", KMeansSettings.standardize,
@@ -74,7 +79,8 @@ class LabelConfig:
         "acoustic feature to regress beside the labels (cqt336 as in MERT)", metavar="FEATURE"
     )
     iterations: tuple[dict[str, Any], ...] = flag(
-        "iterations of HuBERT, one mapping each, with features, clusters, updates and any other flag",
+        "iterations of HuBERT, one mapping each, with features, clusters, updates and any other flag, for example"
+        ' {"features": "mfcc39", "clusters": 500, "updates": 250000}',
         (), metavar="JSON", example="{features: mfcc39, clusters: 500, updates: 250000}",
     )  # fmt: skip
     # The reference starts each iteration from fresh weights.

@@ -45,7 +45,7 @@ def recipe_card(name: str, recipes: Path, directory: Path, sources: dict) -> tup
     recipe = load_recipe(recipes / f"{name}.yaml")
     ledger = Ledger(directory)
     ledger.cite(CITATION, "the paper this project follows")
-    facts = [*entry["facts"], *sources[f"every_{recipe['model']}"], *sources["every_model"]]
+    facts = [*entry["facts"], *sources[f"every_{recipe['model']}"]]
     scores = _scores(ledger, entry.get("scores"))
     text = TEMPLATES.get_template("recipe_card_template.md").render(
         metadata=ModelCardData(
@@ -58,8 +58,10 @@ def recipe_card(name: str, recipes: Path, directory: Path, sources: dict) -> tup
         published_as=ledger.cite(entry["published_as"], SOURCES_FILE),
         names_source=ledger.cite(sources["sources"]["marble_v1"], SOURCES_FILE),
         facts=[_fact(ledger, fact, sources["sources"]) for fact in facts],
+        shared_facts=[_fact(ledger, fact, sources["sources"]) for fact in sources["every_model"]],
         scores=scores,
         scores_of=ledger.cite(entry.get("scores", ""), SOURCES_FILE),
+        scores_note=ledger.cite(entry.get("scores_note", ""), SOURCES_FILE),
         scores_source=ledger.cite(sources["sources"]["marble_paper"], SOURCES_FILE),
         citation=CITATION,
     )  # fmt: skip

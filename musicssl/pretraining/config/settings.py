@@ -32,20 +32,18 @@ class ModelConfig:
     )
     # Not in the reference: a short training otherwise spends its updates on random convolutions that hardly tell
     # sounds apart.
-    data_dependent_init: bool = flag(
-        "fit the gains and the projection of the front end to some audio before training", False
-    )
+    data_dependent_init: bool = flag("set the scale of the input layers from some audio before training", False)
     # None: what the reference does.
     normalize_waveform: bool | None = flag(
         "normalize each clip to zero mean and unit variance (default: true for music2vec, false for musicHuBERT)"
     )
     attention: Literal["sdpa", "eager", "flash_attention_2", "flex_attention"] = flag(
-        "implementation of attention", "sdpa"
+        "implementation of attention; sdpa is PyTorch's scaled_dot_product_attention", "sdpa"
     )
     # cuDNN's backward gave NaN after 65k bf16 steps on H100 for others, so it is opt-in there (pocket-tts#264).
     sdpa_backend: Literal["auto", "flash", "efficient", "cudnn", "math"] = flag("kernel of SDPA attention", "auto")
     gradient_checkpointing: bool = flag("recompute activations in the backward pass to save memory", False)
-    compile: bool = flag("compile the model with torch.compile, which sets its LayerDrop to 0", False)
+    compile: bool = flag("torch.compile the model; LayerDrop is then switched off", False)
 
     @property
     def family(self) -> Literal["music2vec", "musichubert"]:
@@ -90,7 +88,7 @@ class DataConfig:
 class MaskingConfig:
     """Masked frames."""
 
-    mask_probability: float = flag("share of frames that the masked spans would cover without overlap", 0.65, FRACTION)
+    mask_probability: float = flag("share of frames to mask if spans did not overlap", 0.65, FRACTION)
     mask_span: int = flag("length of a masked span in frames", 10, POSITIVE)
     min_mask_spans: int = flag("smallest number of masked spans per clip", 1, NOT_NEGATIVE)
     # data2vec 2.0's idea (arXiv:2212.07525); the reference has one.
@@ -110,8 +108,7 @@ class OptimisationConfig:
     audio_seconds_per_update: float = flag("batch size: seconds of audio over all devices", 3800.0, POSITIVE)
     # The reference packs whole crops on each of its devices: 16 x floor(237.5 s / 30 s) = 112 crops, on any machine.
     packing_devices: int = flag(
-        "number of devices that the reference's batch was split over; each share is rounded down to whole crops", 1,
-        POSITIVE,
+        "split the batch as the reference did on N devices: each share is rounded down to whole crops", 1, POSITIVE,
     )  # fmt: skip
     micro_batch_clips: int | None = flag(
         "clips per forward pass on a device (default: as many as fit)",
@@ -131,7 +128,7 @@ class OptimisationConfig:
     weight_decay: float = flag("decoupled weight decay", 0.01, NOT_NEGATIVE)
     max_grad_norm: float = flag("global norm to clip the gradient to; 0 does not clip", 0.0, NOT_NEGATIVE)
     # The reference moves the teacher once per micro-batch, so set this to its update_freq to copy it.
-    ema_steps_per_update: int = flag("steps of music2vec's teacher per update", 1, NOT_NEGATIVE)
+    ema_steps_per_update: int = flag("teacher updates per optimizer update (music2vec)", 1, NOT_NEGATIVE)
     seed: int = flag("seed of weights, crops, masks and dropout", 1, NOT_NEGATIVE)
     mixed_precision: Literal["auto", "no", "bf16"] = flag(
         "precision of training; auto is bf16 on a CUDA GPU and fp32 on a CPU and on mps", "auto"
@@ -163,7 +160,7 @@ class HealthConfig:
     # A data2vec loss may rise while all is well (the targets grow), hence a choice.
     divergence_action: Literal["stop", "warn"] = flag("what to do when the loss diverges", "stop", may_change=True)
     divergence_margin: float = flag(
-        "how far the smoothed loss may rise above its best value, as a share of it", 0.2, NOT_NEGATIVE, may_change=True
+        "allowed rise of the smoothed loss above its best value: 0.2 is 20 %", 0.2, NOT_NEGATIVE, may_change=True
     )
     divergence_updates: int = flag(
         "number of updates in a row above that margin that count as divergence", 2000, POSITIVE, may_change=True
