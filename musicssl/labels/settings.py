@@ -37,8 +37,8 @@ class LabelConfig:
     """
 
     label_features: tuple[str, ...] = flag(
-        "features to cluster, one codebook each: mfcc39, mfcc60, logmel229, chroma24, chroma264, cqt84, cqt336, or layerN"
-        " (layer N of --label_model, for example layer6)",
+        "features to cluster, one codebook each: mfcc39, mfcc60, logmel229, chroma24, chroma264, cqt84, cqt336, or"
+        " layerN (layer N of --label_model, for example layer6)",
         (),
         metavar="FEATURE",
     )
