@@ -77,6 +77,24 @@ def test_its_codebooks_are_taken_and_those_of_other_settings_are_not(old_run):
         run([*old_run, "--kmeans_standardize", "false"])
 
 
+def test_iterations_resume_with_the_earlier_or_the_current_name_of_a_flag(old_run):
+    command = [*old_run[:-2], "--output_dir", "new", "--warmup_updates", "1", "--iterations"]
+    old = "{features: mfcc39, clusters: 8, updates: 2, kmeans_standardise: true}"
+    new = old.replace("standardise", "standardize")
+    assert parse_arguments([*command, old]) == parse_arguments([*command, new])
+    assert run([*command, old]).finished
+    recipe = Path("new/iteration-1/checkpoint-000002/recipe.yaml")
+    recipe.write_text(recipe.read_text().replace("standardize", "standardise"))  # as 0.1.0 wrote it
+    assert run([*command, old]).finished and run([*command, new]).finished
+
+
+@pytest.mark.parametrize("where", ["", "iterations:\n- "])
+def test_both_names_of_a_flag_in_one_recipe_are_refused(where, tmp_path):
+    (tmp_path / "mine.yaml").write_text(f"{where}{{kmeans_standardise: true, kmeans_standardize: false}}\n")
+    with pytest.raises(UserError, match="mine.yaml: 'kmeans_standardise' and 'kmeans_standardize' are two names"):
+        recipes.config_of_recipe(tmp_path / "mine.yaml")
+
+
 def test_a_changed_setting_is_refused_as_before(old_run):
     differences = "--kmeans_standardize was True, is False; --learning_rate was 0.001, is 0.002"
     with pytest.raises(UserError, match=differences):

@@ -11,7 +11,7 @@ import yaml
 
 from musicssl.errors import UserError
 from musicssl.files import write_text
-from musicssl.pretraining.config.settings import FLAGS, FORMER_NAMES, PretrainConfig, suggestion
+from musicssl.pretraining.config.settings import FLAGS, FORMER_NAMES, PretrainConfig, suggestion, with_names
 from musicssl.recipes import find_recipe
 
 SCHEMA_VERSION = 2
@@ -67,7 +67,10 @@ def _read(path: Path) -> dict[str, Any]:
             f"{path}: schema_version is {version}, this version of the package reads 1 to {SCHEMA_VERSION}; "
             "install a newer version of the package"
         )
-    own = {FORMER_NAMES.get(key, key): value for key, value in own.items()}
+    try:
+        own = with_names(FORMER_NAMES, own)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
     for key in own:
         if key not in FLAGS and key not in ("extends", "schema_version"):
             raise UserError(f"{path}: unknown key '{key}'{suggestion(key)}")
