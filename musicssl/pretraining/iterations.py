@@ -48,8 +48,18 @@ def train_iterations(
     Raises:
         UserError: an iteration cannot run; all are checked before the first begins.
     """
-    if not config.labels.iterations:
-        return train(config, accelerator, after_checkpoint)
+    try:
+        if not config.labels.iterations:
+            return train(config, accelerator, after_checkpoint)
+        return _train_each(config, accelerator, after_checkpoint)
+    finally:
+        accelerator.end_training()
+
+
+def _train_each(
+    config: PretrainConfig, accelerator: Accelerator, after_checkpoint: AfterCheckpoint | None
+) -> TrainingResult:
+    """Train one iteration after the other; the folder of the whole run has the newest model."""
     runs = iteration_configs(config)
     output_dir = make_run_directory(config.run.directory)
     if accelerator.is_main_process:
