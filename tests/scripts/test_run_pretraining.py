@@ -133,6 +133,12 @@ def test_wrong_input_is_one_line_and_status_2(entry, project_root, tmp_path):
     assert len(lines) == 1 and lines[0].startswith("error: ") and "nowhere" in lines[0]
 
 
+def test_a_dry_run_from_python_prints_and_trains_nothing(tmp_path, capsys):
+    AcceleratorState._reset_state(True)
+    assert pretrain("music2vec_tiny", train_data=["nowhere"], output_dir=tmp_path / "run", dry_run=True) is None
+    assert "music2vec_tiny" in capsys.readouterr().out and not list(tmp_path.iterdir())
+
+
 def test_python_trains_as_the_command_line_does(noise, tmp_path):
     """The same weights, and the same refusals."""
     model_config = {
