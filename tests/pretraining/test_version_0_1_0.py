@@ -88,6 +88,24 @@ def test_iterations_resume_with_the_earlier_or_the_current_name_of_a_flag(old_ru
     assert run([*command, old]).finished and run([*command, new]).finished
 
 
+def test_settings_of_music2vec_that_had_no_effect_are_dropped(small_run, tmp_path):
+    former = {"drop_masked_frames": False, "decoder_layers": 4, "decoder_dim": 8, "decoder_kernel": 7}
+    config = small_run("music2vec", tmp_path / "small", "--max_updates", "2")
+    AcceleratorState._reset_state(True)
+    assert train_iterations(config, build_accelerator(config)).finished
+    then = config.with_flags(model_config={**former, "decoder_groups": 2}).flags()
+    text = yaml.safe_dump(then)  # without a version, as 0.1.0 wrote it
+    (tmp_path / "mine.yaml").write_text(text)
+    (tmp_path / "small/checkpoint-000002/recipe.yaml").write_text(text)
+    assert run(["--config", str(tmp_path / "mine.yaml")]).finished
+    (tmp_path / "child.yaml").write_text("extends: music2vec_tiny\nmodel_config: {drop_masked_frames: true}\n")
+    with pytest.raises(
+        UserError, match="child.yaml: model_config: drop_masked_frames is true.*version 0.1.0"
+    ) as error:
+        recipes.config_of_recipe(tmp_path / "child.yaml")
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize("where", ["", "iterations:\n- "])
 def test_both_names_of_a_flag_in_one_recipe_are_refused(where, tmp_path):
     (tmp_path / "mine.yaml").write_text(f"{where}{{kmeans_standardise: true, kmeans_standardize: false}}\n")

@@ -43,14 +43,27 @@ def _load(path: Path, extended_by: tuple[Path, ...]) -> dict[str, Any]:
     own = _read(path)
     base_name = own.pop("extends", None)
     if base_name is None:
-        return own
+        return _of_today(path, own)
     try:
         base_path = find_recipe(base_name, path.parent)  # a file beside this one, or one of the package's
     except UserError as error:
         raise UserError(f"{path}: extends: {str(error).removeprefix('--config: ')}") from error
     base = _load(base_path, (*extended_by, path))
     merged_config = {**(base.get("model_config") or {}), **(own.get("model_config") or {})}
-    return {**base, **own, **({"model_config": merged_config} if merged_config else {})}
+    return _of_today(path, {**base, **own, **({"model_config": merged_config} if merged_config else {})})
+
+
+def _of_today(path: Path, recipe: dict[str, Any]) -> dict[str, Any]:
+    """The recipe without the settings that music2vec had in version 1 only."""
+    settings = recipe.get("model_config")
+    if recipe["schema_version"] > 1 or recipe.get("model") != "music2vec" or not isinstance(settings, dict):
+        return recipe
+    from music2vec.configuration_music2vec import without_former_settings  # loads torch
+
+    try:
+        return {**recipe, "model_config": without_former_settings(settings)}
+    except ValueError as error:
+        raise UserError(f"{path}: model_config: {error}") from error
 
 
 def _read(path: Path) -> dict[str, Any]:
