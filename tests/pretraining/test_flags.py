@@ -108,6 +108,13 @@ def test_a_wrong_value_names_its_flag(flags, message):
         make_config(model="music2vec", dry_run=True, **flags)
 
 
+def test_a_tracker_that_is_not_installed_is_named_with_its_extra(monkeypatch, tmp_path):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("musicssl.pretraining.config.checks.find_spec", lambda name: None, raising=False)
+    with pytest.raises(UserError, match=r"--log_with tensorboard needs tensorboard: pip install .*\[trackers\]"):
+        make_config(model="music2vec", train_data="music", output_dir=tmp_path, log_with="tensorboard")
+
+
 def test_a_configuration_cannot_be_changed_in_place():
     config = parse()
     with pytest.raises(dataclasses.FrozenInstanceError):
