@@ -107,4 +107,4 @@ def config_of_recipe(path: str | Path) -> PretrainConfig:
 def write_recipe(config: PretrainConfig, path: Path) -> None:
     """Write every flag's value: `--config recipe.yaml` repeats the run."""
     recipe = {**config.flags(), "schema_version": SCHEMA_VERSION}
-    write_text(path, yaml.safe_dump(recipe, sort_keys=True))
+    write_text(path, yaml.safe_dump(recipe, sort_keys=True), shared=True)
