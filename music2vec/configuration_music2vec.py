@@ -5,6 +5,22 @@ The reference is fairseq's `examples/data2vec/config/audio/pretraining/base_libr
 
 from transformers import Data2VecAudioConfig
 
+FORMER_SETTINGS = ("drop_masked_frames", "decoder_layers", "decoder_dim", "decoder_kernel", "decoder_groups")
+
+
+def without_former_settings(settings: dict) -> dict:
+    """The settings without those of version 0.1.0, which wrote them into every config.json.
+
+    Raises:
+        ValueError: `drop_masked_frames` is true; else none of them had an effect.
+    """
+    if settings.get("drop_masked_frames"):
+        raise ValueError(
+            "drop_masked_frames is true, which this version does not support: use version 0.1.0 of"
+            " music2vec-musichubert"
+        )
+    return {name: value for name, value in settings.items() if name not in FORMER_SETTINGS}
+
 
 class Music2VecConfig(Data2VecAudioConfig):
     """Everything that defines a music2vec model; the settings that are not listed are those of `Data2VecAudioConfig`.
@@ -32,15 +48,7 @@ class Music2VecConfig(Data2VecAudioConfig):
     sampling_rate: int = 16_000
 
     def __post_init__(self, **kwargs):
-        # Version 0.1.0 wrote these into every config.json.
-        if kwargs.pop("drop_masked_frames", False):
-            raise ValueError(
-                "drop_masked_frames is true, which this version does not support: load the model with version 0.1.0 of"
-                " music2vec-musichubert"
-            )
-        for name in ("decoder_layers", "decoder_dim", "decoder_kernel", "decoder_groups"):
-            kwargs.pop(name, None)
-        super().__post_init__(**kwargs)
+        super().__post_init__(**without_former_settings(kwargs))
         if not 1 <= self.average_top_k_layers <= self.num_hidden_layers:
             raise ValueError(
                 f"average_top_k_layers is {self.average_top_k_layers}: choose 1 to num_hidden_layers"

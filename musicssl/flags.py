@@ -11,6 +11,7 @@ A field's type is bool, int, float, str, Literal, any of these or None, tuple[T,
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
+from pathlib import PurePath
 from typing import Any, Literal, get_args, get_origin
 
 import yaml
@@ -75,12 +76,13 @@ def convert(own: Field, value: Any) -> Any:
         UserError: the value does not have the field's type.
     """
     kind, of = _kind(own)
+    value = _plain(value)
     if kind is tuple:
-        values = value if isinstance(value, list | tuple) else [] if value is None else [value]
+        values = value if isinstance(value, list) else [] if value is None else [value]
         return tuple(_convert_one(own, of, entry) for entry in values) or default_of(own)
     if value is None:
         return default_of(own)
-    if kind is dict and isinstance(value, list | tuple):
+    if kind is dict and isinstance(value, list):
         return _key_values(own, value)
     return _convert_one(own, kind, value)
 
@@ -120,11 +122,22 @@ def _kind(own: Field) -> tuple[Any, Any]:
     return (dict, None) if get_origin(annotation) is dict else (annotation, None)
 
 
+def _plain(value: Any) -> Any:
+    """The value as YAML reads it back from a run's recipe: no tuples, no paths, nothing of NumPy."""
+    if hasattr(value, "tolist"):  # an array or a scalar of NumPy
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {_plain(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return str(value) if isinstance(value, PurePath) else value
+
+
 def _convert_one(own: Field, kind: Any, value: Any) -> Any:
     if kind is dict:
         return _mapping(own, value)
     text = str(value)
-    if isinstance(value, list | tuple | Mapping):
+    if isinstance(value, list | Mapping):
         raise UserError(f"argument --{own.name}: it takes one value, not {text}")
     if get_origin(kind) is Literal:
         if text not in get_args(kind):

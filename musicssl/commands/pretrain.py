@@ -20,17 +20,10 @@ if TYPE_CHECKING:
 
 def main(command_line: Sequence[str] | None = None) -> None:
     """Train, or print what recipes cost; `command_line` is `sys.argv[1:]` by default."""
-    configs = parse_arguments(command_line)
-    if not configs[0].run.dry_run:
-        _train(configs[0])
-        return
-    from musicssl.pretraining.model.device import build_accelerator
-    from musicssl.pretraining.planning.dry_run import dry_run
-
-    dry_run(configs, build_accelerator(configs[0]))
+    _train(*parse_arguments(command_line))
 
 
-def pretrain(config: str | Path | None = None, **flags: Any) -> "TrainingResult":
+def pretrain(config: str | Path | None = None, **flags: Any) -> "TrainingResult | None":
     """Pre-train a model from Python, as the command does: it resumes, validates, writes checkpoints and may push.
 
         pretrain("musichubert_tiny", train_data=["music"], output_dir="runs/a", model_config={"hidden_size": 96})
@@ -39,20 +32,27 @@ def pretrain(config: str | Path | None = None, **flags: Any) -> "TrainingResult"
         config: a recipe, by the name of one of the package's or by its path; None starts from the defaults.
         flags: any flags of the command by name; they override the recipe. `model_config` is merged into the recipe's.
 
+    Returns:
+        Where the model is; None with `dry_run=True`, which prints what the recipe costs.
+
     Raises:
         UserError: an unknown flag, a value of the wrong type or out of range, audio or a checkpoint that cannot be
             used, or a health guard that stopped the run.
     """
-    return _train(make_config(config, **{**flags, "dry_run": False}))
+    return _train(make_config(config, **flags))
 
 
-def _train(config: PretrainConfig) -> "TrainingResult":
+def _train(config: PretrainConfig, *others: PretrainConfig) -> "TrainingResult | None":
     # What trains loads torch: `--help` and a flag that is wrong are answered without it.
     from musicssl.pretraining.iterations import train_iterations
     from musicssl.pretraining.model.device import build_accelerator
+    from musicssl.pretraining.planning.dry_run import dry_run
     from musicssl.publish.while_training import push_while_training
 
     accelerator = build_accelerator(config)
+    if config.run.dry_run:
+        dry_run([config, *others], accelerator)
+        return None
     if not (config.run.push_to_hub and accelerator.is_main_process):
         return train_iterations(config, accelerator)
     with push_while_training(config.run.hub_model_id, config.run.hub_private, config.run.push_every) as push:

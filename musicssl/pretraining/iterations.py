@@ -26,7 +26,7 @@ from musicssl.pretraining.config.checks import validate
 from musicssl.pretraining.config.recipes import write_recipe
 from musicssl.pretraining.config.settings import FLAGS, ITERATION_NAMES, PretrainConfig, iteration_flags
 from musicssl.pretraining.files.checkpoint import make_run_directory
-from musicssl.pretraining.model.building import setting_of
+from musicssl.pretraining.model.building import build_model_config, check_masks, setting_of
 from musicssl.pretraining.run import AfterCheckpoint, TrainingResult, train
 
 # The files that the folder of the whole run takes from the newest iteration, and their names there; the model last.
@@ -48,8 +48,18 @@ def train_iterations(
     Raises:
         UserError: an iteration cannot run; all are checked before the first begins.
     """
-    if not config.labels.iterations:
-        return train(config, accelerator, after_checkpoint)
+    try:
+        if not config.labels.iterations:
+            return train(config, accelerator, after_checkpoint)
+        return _train_each(config, accelerator, after_checkpoint)
+    finally:
+        accelerator.end_training()
+
+
+def _train_each(
+    config: PretrainConfig, accelerator: Accelerator, after_checkpoint: AfterCheckpoint | None
+) -> TrainingResult:
+    """Train one iteration after the other; the folder of the whole run has the newest model."""
     runs = iteration_configs(config)
     output_dir = make_run_directory(config.run.directory)
     if accelerator.is_main_process:
@@ -97,6 +107,9 @@ def iteration_configs(config: PretrainConfig) -> list[PretrainConfig]:
             own = config.with_flags(iterations=None, **changes)
             _check_layers(own, runs)
             validate(own)
+            _check_model(
+                own, config.model.init_from if runs and config.labels.init_from_previous else own.model.init_from
+            )
         except UserError as error:
             raise UserError(f"iteration {number}: {error}") from error
         runs.append(own)
@@ -127,6 +140,12 @@ def _check_layers(own: PretrainConfig, earlier: list[PretrainConfig]) -> None:
         for name in layers:
             if not name[5:].isdigit() or not 1 <= int(name[5:]) <= depth:
                 raise UserError(f"'{name}': the iteration before has layer1 to layer{depth}")
+
+
+def _check_model(own: PretrainConfig, init_from: str | None) -> None:
+    """The weights of an iteration before do not exist yet; its architecture is that of the recipe's --init_from."""
+    model = dataclasses.replace(own.model, init_from=init_from)
+    check_masks(own.masking, own.data, build_model_config(model, own.labels.num_clusters))
 
 
 def _report_quality(runs: list[PretrainConfig], output_dir: Path) -> None:

@@ -81,7 +81,9 @@ def train(
     try:
         finished = run_updates(run)
     finally:
-        accelerator.end_training()
+        for tracker in accelerator.trackers:
+            tracker.finish()
+        accelerator.trackers = []  # the processes stay together: another iteration may follow
         if accelerator.is_main_process and run.log.path.stat().st_size:
             plot_training(run.log.path, output_dir / "training.png", config.name)
     return TrainingResult(output_dir, run.update, finished)

@@ -2,11 +2,12 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from musicssl.errors import UserError
 from musicssl.pretraining.config.parsing import make_config, parse_arguments
-from musicssl.pretraining.config.recipes import config_of_recipe
+from musicssl.pretraining.config.recipes import config_of_recipe, write_recipe
 from musicssl.pretraining.config.resuming import MUST_STAY
 from musicssl.pretraining.config.settings import FLAGS, PretrainConfig
 
@@ -69,6 +70,23 @@ def test_a_recipe_and_python_give_the_same_as_the_command_line(tmp_path):
     assert (over.data.crop_seconds, over.data.train_data) == (3.0, ("music",))
 
 
+def test_values_of_python_are_read_back_from_the_recipe_of_the_run(tmp_path):
+    model_config = {
+        "conv_dim": (8, np.int64(8)),
+        "conv_kernel": np.array([3, 2]),
+        "layerdrop": np.float64(0.1),
+        "nested": {"a": (1,)},
+    }
+    entry = {"clusters": (np.int64(5), 6), "init_from": tmp_path}
+    config = make_config(
+        model="music2vec", dry_run=True, model_config=model_config, iterations=[entry], seed=np.int64(3),
+        num_clusters=np.array([5, 6]), recipe_name="mine",
+    )  # fmt: skip
+    write_recipe(config, tmp_path / "recipe.yaml")
+    assert config_of_recipe(tmp_path / "recipe.yaml") == config
+    assert config.model.model_config["conv_dim"] == [8, 8] and config.labels.num_clusters == (5, 6)
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -88,6 +106,13 @@ def test_a_recipe_and_python_give_the_same_as_the_command_line(tmp_path):
 def test_a_wrong_value_names_its_flag(flags, message):
     with pytest.raises(UserError, match=message):
         make_config(model="music2vec", dry_run=True, **flags)
+
+
+def test_a_tracker_that_is_not_installed_is_named_with_its_extra(monkeypatch, tmp_path):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("musicssl.pretraining.config.checks.find_spec", lambda name: None, raising=False)
+    with pytest.raises(UserError, match=r"--log_with tensorboard needs tensorboard: pip install .*\[trackers\]"):
+        make_config(model="music2vec", train_data="music", output_dir=tmp_path, log_with="tensorboard")
 
 
 def test_a_configuration_cannot_be_changed_in_place():

@@ -151,11 +151,15 @@ def test_each_iteration_overrides_the_recipe(config):
         ({"features": "mfcc39", "clusters": 8}, "iteration 2: 'updates' is missing"),
         ({"feature": "mfcc39", "clusters": 8, "updates": 4}, "iteration 2: unknown setting 'feature'"),
         ({"features": "mfcc39", "clusters": [8, 9], "updates": 4}, "iteration 2: --num_clusters has 2 numbers"),
+        (SECOND | {"model_config": {"hiden_size": 8}}, "iteration 2: --model_config: .* no setting 'hiden_size'"),
+        (SECOND | {"model_config": {"hidden_size": "wide"}}, "iteration 2: --model_config: "),
+        (SECOND | {"mask_span": 60}, "iteration 2: --crop_seconds 1: .* too few"),
     ],
 )
 def test_an_iteration_that_cannot_run_is_an_error_before_the_first(config, entry, message):
-    with pytest.raises(UserError, match=message):
-        iteration_configs(config.with_flags(iterations=[FIRST, entry]))
+    for init_from_previous in (False, True):
+        with pytest.raises(UserError, match=message):
+            iteration_configs(config.with_flags(iterations=[FIRST, entry], init_from_previous=init_from_previous))
 
 
 def test_a_first_iteration_on_a_layer_needs_a_model(config):

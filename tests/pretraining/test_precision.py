@@ -7,6 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from musicssl.distributed import in_float64
+from musicssl.errors import UserError
 from musicssl.pretraining.model.device import build_accelerator
 from musicssl.pretraining.run import train
 
@@ -35,3 +36,12 @@ def test_nothing_else_of_a_run_is_in_float64(model, small_run, tones, tmp_path, 
 
 def test_float64_on_its_own_device_where_it_can_be():
     assert in_float64(torch.ones(2)).dtype == torch.float64
+
+
+def test_a_second_precision_in_one_process_is_refused_in_one_line(small_run, tmp_path):
+    AcceleratorState._reset_state(True)
+    build_accelerator(small_run("music2vec", tmp_path, "--mixed_precision", "no"))
+    with pytest.raises(UserError, match="--mixed_precision bf16: .* start a new process") as error:
+        build_accelerator(small_run("music2vec", tmp_path, "--mixed_precision", "bf16"))
+    assert "\n" not in str(error.value)
+    AcceleratorState._reset_state(True)

@@ -5,8 +5,10 @@ import torch
 from accelerate.state import AcceleratorState
 
 from musicssl.errors import UserError
+from musicssl.files import whole_file
 from musicssl.pretraining.config.parsing import parse_arguments
 from musicssl.pretraining.config.recipes import load_recipe, write_recipe
+from musicssl.pretraining.config.settings import PretrainConfig
 from musicssl.pretraining.masking import span_mask
 from musicssl.pretraining.model.building import build_model, build_model_config
 from musicssl.pretraining.model.device import build_accelerator
@@ -178,3 +180,10 @@ def test_several_processes_are_told_of_parameters_that_get_no_gradient(flags, un
     accelerator = build_accelerator(parse("--config", "study/recipes/music2vec.yaml", "--dry_run", *flags))
     assert accelerator.ddp_handler.find_unused_parameters is unused
     AcceleratorState._reset_state(True)
+
+
+def test_two_processes_can_write_one_recipe(tmp_path):
+    with whole_file(tmp_path / "recipe.yaml") as other:
+        other.write_text("model: music2vec")
+        write_recipe(PretrainConfig(), tmp_path / "recipe.yaml")
+    assert (tmp_path / "recipe.yaml").read_text() == "model: music2vec"

@@ -77,6 +77,42 @@ def test_its_codebooks_are_taken_and_those_of_other_settings_are_not(old_run):
         run([*old_run, "--kmeans_standardize", "false"])
 
 
+def test_iterations_resume_with_the_earlier_or_the_current_name_of_a_flag(old_run):
+    command = [*old_run[:-2], "--output_dir", "new", "--warmup_updates", "1", "--iterations"]
+    old = "{features: mfcc39, clusters: 8, updates: 2, kmeans_standardise: true}"
+    new = old.replace("standardise", "standardize")
+    assert parse_arguments([*command, old]) == parse_arguments([*command, new])
+    assert run([*command, old]).finished
+    recipe = Path("new/iteration-1/checkpoint-000002/recipe.yaml")
+    recipe.write_text(recipe.read_text().replace("standardize", "standardise"))  # as 0.1.0 wrote it
+    assert run([*command, old]).finished and run([*command, new]).finished
+
+
+def test_settings_of_music2vec_that_had_no_effect_are_dropped(small_run, tmp_path):
+    former = {"drop_masked_frames": False, "decoder_layers": 4, "decoder_dim": 8, "decoder_kernel": 7}
+    config = small_run("music2vec", tmp_path / "small", "--max_updates", "2")
+    AcceleratorState._reset_state(True)
+    assert train_iterations(config, build_accelerator(config)).finished
+    then = config.with_flags(model_config={**former, "decoder_groups": 2}).flags()
+    text = yaml.safe_dump(then)  # without a version, as 0.1.0 wrote it
+    (tmp_path / "mine.yaml").write_text(text)
+    (tmp_path / "small/checkpoint-000002/recipe.yaml").write_text(text)
+    assert run(["--config", str(tmp_path / "mine.yaml")]).finished
+    (tmp_path / "child.yaml").write_text("extends: music2vec_tiny\nmodel_config: {drop_masked_frames: true}\n")
+    with pytest.raises(
+        UserError, match="child.yaml: model_config: drop_masked_frames is true.*version 0.1.0"
+    ) as error:
+        recipes.config_of_recipe(tmp_path / "child.yaml")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("where", ["", "iterations:\n- "])
+def test_both_names_of_a_flag_in_one_recipe_are_refused(where, tmp_path):
+    (tmp_path / "mine.yaml").write_text(f"{where}{{kmeans_standardise: true, kmeans_standardize: false}}\n")
+    with pytest.raises(UserError, match="mine.yaml: 'kmeans_standardise' and 'kmeans_standardize' are two names"):
+        recipes.config_of_recipe(tmp_path / "mine.yaml")
+
+
 def test_a_changed_setting_is_refused_as_before(old_run):
     differences = "--kmeans_standardize was True, is False; --learning_rate was 0.001, is 0.002"
     with pytest.raises(UserError, match=differences):

@@ -40,11 +40,11 @@ def noise(tmp_path_factory) -> Path:
     return folder
 
 
-def launch(project_root: Path, noise: Path, output_dir: Path) -> subprocess.Popen:
+def launch(project_root: Path, noise: Path, output_dir: Path, *more: str) -> subprocess.Popen:
     command = [
         sys.executable, "-m", "accelerate.commands.launch", "--config_file", "musicssl/recipes/accelerate/cpu.yaml",
         "--main_process_port", "0", "run_pretraining.py", "--config", "musichubert_tiny", *SMALL,
-        "--train_data", noise, "--output_dir", output_dir,
+        "--train_data", noise, "--output_dir", output_dir, *more,
     ]  # fmt: skip
     return subprocess.Popen(
         [str(part) for part in command],
@@ -106,6 +106,20 @@ def test_two_processes_killed_twice_equal_two_left_alone(project_root, noise, tm
     assert len(rows[0]) == 20
 
 
+def test_two_processes_train_two_iterations(project_root, noise, tmp_path):
+    """They stay together after an iteration, and the folder of the whole run has the newest model."""
+    more = ["--log_with", "tensorboard", "--schedule", "tri_stage", "--iterations"]
+    more += [f"{{features: {name}, clusters: 8, updates: 3}}" for name in ("mfcc39", "layer1")]
+    process = launch(project_root, noise, tmp_path / "run", *more)
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    newest, first, last = (
+        load_file(tmp_path / "run" / name / "model.safetensors") for name in ("", "iteration-1", "iteration-2")
+    )
+    assert all(torch.equal(newest[name], last[name]) for name in last)
+    assert not all(torch.equal(newest[name], first[name]) for name in first)
+
+
 @pytest.mark.parametrize("entry", [["run_pretraining.py"], ["-m", "musicssl.commands.pretrain"]])
 def test_wrong_input_is_one_line_and_status_2(entry, project_root, tmp_path):
     """Through the real entry points: no traceback, the flag and the fix."""
@@ -117,6 +131,12 @@ def test_wrong_input_is_one_line_and_status_2(entry, project_root, tmp_path):
     assert result.returncode == 2
     lines = result.stderr.strip().splitlines()
     assert len(lines) == 1 and lines[0].startswith("error: ") and "nowhere" in lines[0]
+
+
+def test_a_dry_run_from_python_prints_and_trains_nothing(tmp_path, capsys):
+    AcceleratorState._reset_state(True)
+    assert pretrain("music2vec_tiny", train_data=["nowhere"], output_dir=tmp_path / "run", dry_run=True) is None
+    assert "music2vec_tiny" in capsys.readouterr().out and not list(tmp_path.iterdir())
 
 
 def test_python_trains_as_the_command_line_does(noise, tmp_path):

@@ -1,8 +1,10 @@
 """Checks that need no model, no data and no device; every message names the flag and the fix."""
 
 from dataclasses import fields
+from importlib.util import find_spec
 
 from musicssl.errors import UserError
+from musicssl.extras import require
 from musicssl.flags import check_limits
 from musicssl.labels.settings import LabelConfig
 from musicssl.pretraining.config.settings import OptimisationConfig, PretrainConfig
@@ -20,6 +22,8 @@ def validate(config: PretrainConfig) -> None:
     if config.run.push_to_hub and not config.run.hub_model_id:
         raise UserError("--push_to_hub needs --hub_model_id OWNER/NAME")
     if not config.run.dry_run:
+        if "tensorboard" in config.run.log_with and find_spec("tensorboardX") is None:  # Accelerate takes either
+            require("trackers", "--log_with tensorboard", "tensorboard")
         _check_paths(config)
 
 

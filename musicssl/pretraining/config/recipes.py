@@ -11,7 +11,7 @@ import yaml
 
 from musicssl.errors import UserError
 from musicssl.files import write_text
-from musicssl.pretraining.config.settings import FLAGS, FORMER_NAMES, PretrainConfig, suggestion
+from musicssl.pretraining.config.settings import FLAGS, FORMER_NAMES, PretrainConfig, suggestion, with_names
 from musicssl.recipes import find_recipe
 
 SCHEMA_VERSION = 2
@@ -43,14 +43,27 @@ def _load(path: Path, extended_by: tuple[Path, ...]) -> dict[str, Any]:
     own = _read(path)
     base_name = own.pop("extends", None)
     if base_name is None:
-        return own
+        return _of_today(path, own)
     try:
         base_path = find_recipe(base_name, path.parent)  # a file beside this one, or one of the package's
     except UserError as error:
         raise UserError(f"{path}: extends: {str(error).removeprefix('--config: ')}") from error
     base = _load(base_path, (*extended_by, path))
     merged_config = {**(base.get("model_config") or {}), **(own.get("model_config") or {})}
-    return {**base, **own, **({"model_config": merged_config} if merged_config else {})}
+    return _of_today(path, {**base, **own, **({"model_config": merged_config} if merged_config else {})})
+
+
+def _of_today(path: Path, recipe: dict[str, Any]) -> dict[str, Any]:
+    """The recipe without the settings that music2vec had in version 1 only."""
+    settings = recipe.get("model_config")
+    if recipe["schema_version"] > 1 or recipe.get("model") != "music2vec" or not isinstance(settings, dict):
+        return recipe
+    from music2vec.configuration_music2vec import without_former_settings  # loads torch
+
+    try:
+        return {**recipe, "model_config": without_former_settings(settings)}
+    except ValueError as error:
+        raise UserError(f"{path}: model_config: {error}") from error
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -67,7 +80,10 @@ def _read(path: Path) -> dict[str, Any]:
             f"{path}: schema_version is {version}, this version of the package reads 1 to {SCHEMA_VERSION}; "
             "install a newer version of the package"
         )
-    own = {FORMER_NAMES.get(key, key): value for key, value in own.items()}
+    try:
+        own = with_names(FORMER_NAMES, own)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
     for key in own:
         if key not in FLAGS and key not in ("extends", "schema_version"):
             raise UserError(f"{path}: unknown key '{key}'{suggestion(key)}")
@@ -91,4 +107,4 @@ def config_of_recipe(path: str | Path) -> PretrainConfig:
 def write_recipe(config: PretrainConfig, path: Path) -> None:
     """Write every flag's value: `--config recipe.yaml` repeats the run."""
     recipe = {**config.flags(), "schema_version": SCHEMA_VERSION}
-    write_text(path, yaml.safe_dump(recipe, sort_keys=True))
+    write_text(path, yaml.safe_dump(recipe, sort_keys=True), shared=True)

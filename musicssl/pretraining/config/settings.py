@@ -232,12 +232,13 @@ class PretrainConfig:
             UserError: an unknown flag, or a value of another type.
         """
         changes: dict[str, dict[str, Any]] = {}
-        for key, value in values.items():
-            key = FORMER_NAMES.get(key, key)
+        for key, value in with_names(FORMER_NAMES, values).items():
             if key not in FLAGS:
                 raise UserError(f"unknown flag '{key}'{suggestion(key)}")
             group, own = FLAGS[key]
             converted = convert(own, value)
+            if key == "iterations":
+                converted = tuple(with_names(FORMER_NAMES, entry) for entry in converted)
             if isinstance(converted, dict):
                 converted = getattr(getattr(self, group), key) | converted
             changes.setdefault(group, {})[key] = converted
@@ -258,6 +259,14 @@ FLAGS: dict[str, tuple[str, Field]] = {
 FORMER_NAMES = {old: new for group in GROUPS.values() for old, new in former_names(group).items()}
 
 
+def with_names(names: dict[str, str], values: dict[str, Any]) -> dict[str, Any]:
+    """The values with the keys of `names` replaced; UserError when a flag is given by both of its names."""
+    for other, name in names.items():
+        if other in values and name in values:
+            raise UserError(f"'{other}' and '{name}' are two names of one flag: keep '{name}'")
+    return {names.get(key, key): value for key, value in values.items()}
+
+
 def suggestion(key: str) -> str:
     """'; did you mean ...?' for a flag that is almost `key`, else a pointer to --help."""
     near = difflib.get_close_matches(key, FLAGS, n=1)
@@ -270,4 +279,4 @@ ITERATION_NAMES = {"features": "label_features", "clusters": "num_clusters", "up
 
 def iteration_flags(entry: dict[str, Any]) -> dict[str, Any]:
     """The flags that an entry of `iterations` gives."""
-    return {ITERATION_NAMES.get(key, key): value for key, value in entry.items()}
+    return with_names(ITERATION_NAMES, entry)

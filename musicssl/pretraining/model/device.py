@@ -19,7 +19,8 @@ def build_accelerator(config: PretrainConfig) -> Accelerator:
     """The accelerator, with the run's precision and kernels set on this process.
 
     Raises:
-        UserError: the launcher's way of spreading the model does not fit the model.
+        UserError: the launcher's way of spreading the model does not fit the model, or this process already has an
+            accelerator of another precision.
     """
     model, precision = config.model, config.optimisation.mixed_precision
     on_cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
@@ -43,13 +44,21 @@ def build_accelerator(config: PretrainConfig) -> Accelerator:
     drops_layers = setting_of(model, "layerdrop") != 0 and not model.compile
     data_parallel = DistributedDataParallelKwargs(find_unused_parameters=drops_layers, gradient_as_bucket_view=True)
     waiting = InitProcessGroupKwargs(timeout=PROCESS_TIMEOUT)
-    return Accelerator(
-        cpu=on_cpu,  # without it, processes on a machine without a GPU would not know of each other
-        mixed_precision=precision,
-        log_with=list(config.run.log_with) or None,
-        project_dir=config.run.output_dir,
-        kwargs_handlers=[data_parallel, waiting],
-    )
+    try:
+        return Accelerator(
+            cpu=on_cpu,  # without it, processes on a machine without a GPU would not know of each other
+            mixed_precision=precision,
+            log_with=list(config.run.log_with) or None,
+            project_dir=config.run.output_dir,
+            kwargs_handlers=[data_parallel, waiting],
+        )
+    except ValueError as error:
+        if "already been initialized" not in str(error):
+            raise
+        raise UserError(
+            f"--mixed_precision {precision}: Accelerate already began with another precision or device in this "
+            "process; start a new process, or call accelerate.state.AcceleratorState._reset_state(True) first"
+        ) from error
 
 
 def compute_dtype(accelerator: Accelerator) -> torch.dtype:
