@@ -79,11 +79,8 @@ def find_recipe(given: str | Path, beside: Path = Path()) -> Path:
     in_old_folder = Path(os.path.abspath(path)).parent.name == "recipes"
     if (Path(given).parent == Path() or in_old_folder) and name in recipe_names():
         return FOLDER / f"{name}.yaml"
-    folder = path.parent
-    inside = sorted(entry.name for entry in folder.glob("*.yaml"))
-    near = difflib.get_close_matches(name, recipe_names(), n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    there = f"recipes in {folder}: {', '.join(inside)}; " if inside else ""
-    raise UserError(
-        f"--config: no recipe at {path}{hint} ({there}recipes of the package: {', '.join(recipe_names())})"
-    )
+    if near := difflib.get_close_matches(name, recipe_names(), n=1):
+        raise UserError(f"--config: no recipe at {path}; did you mean {near[0]}? `musicssl recipes` lists all")
+    inside = sorted(entry.name for entry in path.parent.glob("[!.]*.yaml"))
+    there = f"recipes in {path.parent}: {', '.join(inside)}; " if inside else ""
+    raise UserError(f"--config: no recipe at {path}; {there}of the package: {', '.join(recipe_names())}")

@@ -29,6 +29,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _build_parser() -> _Parser:
     parser = _Parser(
+        prog="musicssl pretrain",
         usage="%(prog)s --config RECIPE --train_data SOURCE ... --output_dir DIR [flags]",
         description=DESCRIPTION,
         allow_abbrev=False,
