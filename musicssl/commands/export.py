@@ -10,6 +10,7 @@ from musicssl.commands.parser import CommandParser
 from musicssl.errors import UserError
 from musicssl.features.export import EXAMPLE_SAMPLES, export_onnx, export_program, largest_difference
 from musicssl.features.extract import choose_layers, open_encoder
+from musicssl.files import whole_file
 
 
 def main(command_line: Sequence[str] | None = None) -> None:
@@ -22,8 +23,8 @@ def main(command_line: Sequence[str] | None = None) -> None:
     if parsed.output.suffix == ".onnx":
         export_onnx(encoder, parsed.output, chosen)
     else:
-        parsed.output.parent.mkdir(parents=True, exist_ok=True)
-        torch.export.save(export_program(encoder, chosen), parsed.output)
+        with whole_file(parsed.output) as partial, partial.open("wb") as file:
+            torch.export.save(export_program(encoder, chosen), file)
     print(parsed.output)
     try:
         difference = largest_difference(encoder, parsed.output, chosen, 3 * EXAMPLE_SAMPLES + 123)

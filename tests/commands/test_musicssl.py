@@ -1,5 +1,6 @@
 """The `musicssl` command: light to start, one vocabulary, one line per user error."""
 
+import errno
 import importlib
 import os
 import resource
@@ -7,10 +8,11 @@ import subprocess
 import sys
 
 import pytest
+import soundfile
 
 from musicssl.commands.main import COMMANDS, main
 from musicssl.commands.renamed import FORMERLY_POSITIONAL, RENAMED_FLAGS
-from musicssl.errors import UserError
+from musicssl.errors import UserError, run_as_command
 from musicssl.extras import require
 
 
@@ -100,6 +102,38 @@ def test_a_user_error_is_one_line_and_status_2(command, message, capsys, monkeyp
     assert main(command) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and message in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [["demo", "--output_dir"], ["prepare", "music", "--output_dir"]])
+def test_an_output_that_cannot_be_written_is_one_line(words, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "music").mkdir()
+    soundfile.write(tmp_path / "music" / "a.wav", [0.1, -0.1] * 24000, 16000)
+    (tmp_path / "file.txt").touch()
+    assert main([*words, "file.txt/out"]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error == "error: file.txt/out: cannot be written (not a directory); choose another folder"
+
+
+@pytest.mark.parametrize(
+    ("number", "path", "line"),
+    [
+        (errno.EACCES, "out/.a.json.partial", "out: cannot be written (permission denied)"),
+        (errno.ENOSPC, "out/.part.partial/train/a.wav", "out: cannot be written (no space left on device)"),
+        (errno.ENOSPC, None, "the output cannot be written (no space left on device)"),
+    ],
+)
+def test_an_error_of_writing_names_no_hidden_file(number, path, line, capsys):
+    def fail(_):
+        raise OSError(number, "", path)
+
+    assert run_as_command(fail) == 2
+    assert capsys.readouterr().err == f"error: {line}; choose another folder\n"
+
+
+def test_another_error_of_the_system_is_not_hidden(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        run_as_command(lambda _: (tmp_path / "nothing").read_text())
 
 
 @pytest.mark.parametrize(
