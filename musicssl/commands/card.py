@@ -6,8 +6,6 @@ from pathlib import Path
 from musicssl.commands.parser import CommandParser
 from musicssl.commands.publish_flags import add_card_flags
 from musicssl.errors import UserError
-from musicssl.publish.card import write_card
-from musicssl.publish.recipe_cards import write_recipe_cards
 from musicssl.recipes import FOLDER
 
 
@@ -16,6 +14,9 @@ def main(command_line: Sequence[str] | None = None) -> None:
     parsed = _parser().parse_args(command_line)
     if (parsed.model is None) == (parsed.recipes is None):
         raise UserError("give a run's directory, or --recipes: --model DIR writes one card, --recipes all of them")
+    from musicssl.publish.card import write_card
+    from musicssl.publish.recipe_cards import write_recipe_cards
+
     if parsed.recipes:
         written = write_recipe_cards(parsed.recipes, parsed.output_dir)
     else:

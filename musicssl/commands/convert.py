@@ -8,10 +8,8 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from musicssl.commands.parser import CommandParser
-from musicssl.convert.convert import TARGETS, convert
+from musicssl.convert import TARGETS
 from musicssl.errors import UserError
 
 
@@ -19,6 +17,10 @@ def main(command_line: Sequence[str] | None = None) -> None:
     """Convert and print what was written."""
     parsed = _parser().parse_args(command_line)
     target = _target(parsed)
+    import torch
+
+    from musicssl.convert.convert import convert
+
     convert(parsed.model, target, parsed.to, getattr(torch, parsed.dtype) if parsed.dtype else None)
     print(target)
 

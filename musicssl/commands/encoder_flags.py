@@ -1,8 +1,10 @@
 """The flags of the commands that run an encoder."""
 
 import argparse
+from typing import TYPE_CHECKING
 
-from musicssl.features.extract import ExtractSettings
+if TYPE_CHECKING:
+    from musicssl.features.extract import ExtractSettings
 
 
 def add_model_flags(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +28,8 @@ def add_window_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="device that computes: cpu (default), cuda, ...")
 
 
-def settings_from(parsed: argparse.Namespace, file_statistics: bool = True) -> ExtractSettings:
+def settings_from(parsed: argparse.Namespace, file_statistics: bool = True) -> "ExtractSettings":
     """The settings that the flags give."""
+    from musicssl.features.extract import ExtractSettings
+
     return ExtractSettings(parsed.layer, parsed.window_seconds, parsed.context_seconds, file_statistics)

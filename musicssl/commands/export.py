@@ -3,13 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from musicssl.commands.encoder_flags import add_model_flags
 from musicssl.commands.parser import CommandParser
 from musicssl.errors import UserError
-from musicssl.features.export import EXAMPLE_SAMPLES, export_onnx, export_program, largest_difference
-from musicssl.features.extract import choose_layers, open_encoder
 from musicssl.files import whole_file
 
 
@@ -18,6 +14,11 @@ def main(command_line: Sequence[str] | None = None) -> None:
     parsed = _parser().parse_args(command_line)
     if parsed.output.suffix not in (".onnx", ".pt2"):
         raise UserError(f"--output {parsed.output}: name it something.onnx or something.pt2")
+    import torch
+
+    from musicssl.features.export import EXAMPLE_SAMPLES, export_onnx, export_program, largest_difference
+    from musicssl.features.extract import choose_layers, open_encoder
+
     encoder = open_encoder(parsed.model, trust_remote_code=parsed.trust_remote_code)
     chosen = choose_layers(encoder, parsed.layer)
     if parsed.output.suffix == ".onnx":

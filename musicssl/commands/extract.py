@@ -9,13 +9,14 @@ from tqdm import tqdm
 from musicssl.audio.decode import AudioFile, BadAudio
 from musicssl.commands.encoder_flags import add_model_flags, add_window_flags, settings_from
 from musicssl.commands.parser import CommandParser
-from musicssl.features.extract import choose_layers, extract_to_file, find_audio, open_encoder
 from musicssl.features.feature_files import DTYPES
 
 
 def main(command_line: Sequence[str] | None = None) -> int:
     """Extract every file; the status is 1 when some file could not be read."""
     parsed = _parser().parse_args(command_line)
+    from musicssl.features.extract import choose_layers, extract_to_file, find_audio, open_encoder
+
     files = find_audio(parsed.audio)
     encoder = open_encoder(parsed.model, parsed.device, parsed.trust_remote_code)
     settings = settings_from(parsed, file_statistics=not parsed.window_statistics)

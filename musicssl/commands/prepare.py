@@ -9,8 +9,7 @@ from pathlib import Path
 
 from musicssl.audio.bad_files import BadFiles
 from musicssl.audio.decode import CHANNEL_MODES
-from musicssl.audio.prepare import FORMATS, ClipSettings, prepare, totals
-from musicssl.audio.sources import parse_sources
+from musicssl.audio.write import FORMATS
 from musicssl.commands.parser import CommandParser
 from musicssl.errors import UserError
 
@@ -19,6 +18,9 @@ def main(command_line: Sequence[str] | None = None) -> None:
     """Write the shards; print what they hold and how to use them."""
     parsed = _parser().parse_args(command_line)
     _check(parsed)
+    from musicssl.audio.prepare import ClipSettings, prepare, totals
+    from musicssl.audio.sources import parse_sources
+
     settings = ClipSettings(
         parsed.sampling_rate, parsed.audio_format, parsed.channel_mode, parsed.clip_seconds, parsed.min_seconds
     )

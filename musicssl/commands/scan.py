@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from musicssl.audio.integrity import SILENCE_PEAK
-from musicssl.audio.scan import format_report, scan, summarise
-from musicssl.audio.sources import parse_sources
 from musicssl.commands.parser import CommandParser
 from musicssl.files import write_json
 
@@ -13,6 +11,10 @@ from musicssl.files import write_json
 def main(command_line: Sequence[str] | None = None) -> None:
     """Scan the sources and print the table."""
     parsed = _parser().parse_args(command_line)
+    # Here and in the other commands: what is heavy is imported once the flags are known to be right.
+    from musicssl.audio.scan import format_report, scan, summarise
+    from musicssl.audio.sources import parse_sources
+
     clips = scan(parse_sources(parsed.sources), parsed.silence_peak, parsed.num_workers)
     report = {"sources": parsed.sources, **summarise(clips, parsed.min_seconds)}
     print(format_report(report))

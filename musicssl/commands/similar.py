@@ -9,8 +9,6 @@ from tqdm import tqdm
 from musicssl.commands.encoder_flags import add_model_flags, add_window_flags, settings_from
 from musicssl.commands.parser import CommandParser
 from musicssl.errors import UserError
-from musicssl.features.extract import choose_layers, open_encoder
-from musicssl.features.similar import find_similar, write_page
 
 
 def main(command_line: Sequence[str] | None = None) -> None:
@@ -20,6 +18,9 @@ def main(command_line: Sequence[str] | None = None) -> None:
         raise UserError(f"{parsed.query}: no such file")
     if parsed.count < 1:
         raise UserError(f"--count {parsed.count}: must be at least 1")
+    from musicssl.features.extract import choose_layers, open_encoder
+    from musicssl.features.similar import find_similar, write_page
+
     encoder = open_encoder(parsed.model, parsed.device, parsed.trust_remote_code)
     cache = parsed.cache or parsed.folder / ".features"
     with tqdm(unit="s", unit_scale=True, desc="extract", file=sys.stderr) as progress:

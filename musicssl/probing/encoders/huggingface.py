@@ -16,8 +16,8 @@ import music2vec  # noqa: F401  registers the model with the Auto classes
 import musichubert  # noqa: F401
 from musicssl.errors import UserError, first_line
 from musicssl.probing.encoders.acoustic import ACOUSTIC_FEATURES, AcousticEncoder
+from musicssl.probing.names import RANDOM_PREFIX
 
-RANDOM_PREFIX = "random:"
 # Settings that version 0.1 had, at the only values that this version can load. They stay in the fingerprint, so that
 # features and results of version 0.1 are found again.
 SETTINGS_OF_VERSION_0_1 = {
