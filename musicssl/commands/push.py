@@ -5,13 +5,14 @@ from pathlib import Path
 
 from musicssl.commands.parser import CommandParser
 from musicssl.commands.publish_flags import add_card_flags
-from musicssl.publish.push import check_repo_id
+from musicssl.publish.push import check_repo_id, check_token
 
 
 def main(command_line: Sequence[str] | None = None) -> None:
     """Publish and print the commit."""
     parsed = _parser().parse_args(command_line)
     check_repo_id(parsed.hub_model_id, "--hub_model_id")
+    check_token()
     import torch
 
     from musicssl.publish.while_training import push_run
