@@ -1,4 +1,4 @@
-"""What to probe and how: the flags of `musicssl probe` and of `run_probing.py`, checked before anything heavy starts.
+"""What to probe and how: the flags of `musicssl probe`, checked before anything heavy starts.
 
 The defaults are the protocol's (MARBLE v1's constrained track, arXiv:2306.10548).
 """
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, get_args, get_origin
 
 from musicssl.errors import UserError
 from musicssl.flags import POSITIVE, flag
+from musicssl.hub import check_hub_id
 from musicssl.probing.names import ACOUSTIC_FEATURE_NAMES, KIND_NAMES, RANDOM_PREFIX, check_kind
 from musicssl.probing.tasks.base import task_name
 from musicssl.probing.tasks.finding import ALL, select_tasks
@@ -104,7 +105,7 @@ FLAG_GROUPS = (_Models, _Tasks, _Protocol, _Storage)
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeRequest(_Models, _Tasks, _Protocol, _Storage):
-    """Everything that one call of `musicssl.probing.probe.probe` or of `run_probing.py` is given.
+    """Everything that one call of `musicssl.probing.probe.probe` or of `musicssl probe` is given.
 
     Raises:
         UserError: names the flag and the fix.
@@ -132,12 +133,8 @@ class ProbeRequest(_Models, _Tasks, _Protocol, _Storage):
             path = Path(name.removeprefix(RANDOM_PREFIX))
             if path.is_dir() and not (path / "config.json").is_file():
                 raise UserError(f"--model {name}: {path} holds no config.json; give a checkpoint directory")
-            if (
-                not path.exists()
-                and name not in ACOUSTIC_FEATURE_NAMES
-                and (path.is_absolute() or len(path.parts) > 2)
-            ):
-                raise UserError(f"--model {name}: no such directory, and not a Hub id (OWNER/NAME)")
+            if not path.exists() and name not in ACOUSTIC_FEATURE_NAMES:
+                check_hub_id(name.removeprefix(RANDOM_PREFIX), f"--model {name}")
 
     def _check_tasks(self) -> None:
         if bool(self.tasks) == bool(self.custom_task):
