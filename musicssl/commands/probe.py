@@ -43,7 +43,7 @@ def main(command_line: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> CommandParser:
-    parser = CommandParser("run_probing.py", __doc__)
+    parser = CommandParser("musicssl probe", __doc__)
     for group in FLAG_GROUPS:
         add_flags(parser, group)
     more = parser.add_argument_group("Comparison and report")
