@@ -102,6 +102,7 @@ def test_every_command_is_a_module_with_main_and_help(name, capsys):
     ],
 )
 def test_a_user_error_is_one_line_and_status_2(command, message, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_TOKEN", "hf_none")
     monkeypatch.chdir(tmp_path)
     assert main(command) == 2
     error = capsys.readouterr().err
@@ -152,16 +153,24 @@ def test_an_old_flag_is_answered_with_the_new_one(command, old, new, capsys):
 
 @pytest.mark.parametrize(("command", "flags"), FORMERLY_POSITIONAL.items())
 def test_arguments_by_position_are_answered_with_the_flags(command, flags, capsys):
-    assert main([command, "runs/mine", "other"]) == 2
-    error = capsys.readouterr().err
+    assert main([command, "--private", "runs/mine", "other"]) == main([command, "runs/mine", "other"]) == 2
+    errors = capsys.readouterr().err.splitlines(keepends=True)
+    assert errors[0] == errors[1]
+    error = errors[0]
     assert error.startswith("error: runs/mine: ") and f"musicssl {command} {flags}" in error
     assert error.count("\n") == 1
 
 
+def test_push_asks_for_a_token_first(capsys, monkeypatch):
+    monkeypatch.setattr("musicssl.publish.push.get_token", lambda: None)
+    assert main(["push", "--model", "nowhere", "--hub_model_id", "tester/name"]) == 2
+    assert capsys.readouterr().err == "error: no Hugging Face token: run `hf auth login` or set HF_TOKEN\n"
+
+
 def test_an_unknown_command_is_refused(capsys):
-    with pytest.raises(SystemExit) as leaving:
-        main(["publish"])
-    assert leaving.value.code == 2 and "invalid choice" in capsys.readouterr().err
+    assert main(["zzz"]) == 2 and "zzz: no such command; available: quickstart" in capsys.readouterr().err
+    assert main(["pretian"]) == 2
+    assert capsys.readouterr().err == "error: pretian: no such command; did you mean pretrain?\n"
 
 
 @pytest.mark.parametrize("launcher", [[], ["-m", "accelerate.commands.launch", "--quiet", "--cpu"]])
