@@ -13,8 +13,7 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, FeatureExtractionMixin, Wav2Vec2FeatureExtractor
 
-import music2vec  # noqa: F401  registers the model with the Auto classes
-import musichubert  # noqa: F401
+import musicssl.families  # noqa: F401  registers our models with the Auto classes
 from musicssl.errors import UserError, first_line
 from musicssl.hub import looking_on_the_hub
 from musicssl.probing.encoders.acoustic import ACOUSTIC_FEATURES, AcousticEncoder
