@@ -36,7 +36,8 @@ def _parser() -> CommandParser:
     add_card_flags(parser)
     parser.add_argument(
         "--recipes", type=Path, nargs="?", const=FOLDER, metavar="FOLDER",
-        help="write a card for each recipe that sources.yaml knows (default folder: the package's recipes)",
+        help="(for maintainers) write a card for each recipe that sources.yaml knows "
+        "(default folder: the package's recipes)",
     )  # fmt: skip
     parser.add_argument(
         "--output_dir", type=Path, default=Path("model_cards"), metavar="DIR",

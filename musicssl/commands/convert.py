@@ -44,7 +44,8 @@ def _parser() -> CommandParser:
     parser.add_argument("--output", type=Path, metavar="FILE", help="with --to fairseq, the .pt file to write")
     parser.add_argument(
         "--to", choices=TARGETS, default="ours",
-        help="what to write: ours (default; with the stock encoder in stock/), stock, or fairseq",
+        help="what to write: ours (default: the form of this package, with the stock encoder in stock/), "
+        "stock (a class of Transformers itself: data2vec-audio or hubert), or fairseq",
     )  # fmt: skip
     parser.add_argument(
         "--dtype", choices=("float32", "bfloat16"), help="number format of the weights (default: as in the source)"

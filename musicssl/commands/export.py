@@ -32,7 +32,7 @@ def main(command_line: Sequence[str] | None = None) -> None:
     except ImportError:
         print('not compared with the model: that needs pip install "music2vec-musichubert[export]"')
     else:
-        print(f"largest difference from the model on another length: {difference:.2e}")
+        print(f"checked on a clip of another length: largest difference from the model {difference:.2e}")
 
 
 def _parser() -> CommandParser:

@@ -23,7 +23,7 @@ def main(command_line: Sequence[str] | None = None) -> int:
     choose_layers(encoder, settings.layer)  # an unknown layer is an error before any file is read
     written, bad = 0, []
     total = sum(_seconds(file) for file, _ in files)
-    with tqdm(total=round(total, 1), unit="s", unit_scale=True, desc="extract", file=sys.stderr) as progress:
+    with tqdm(total=round(total, 1), unit="audio-s", unit_scale=True, desc="extract", file=sys.stderr) as progress:
         for file, name in files:
             target = parsed.output_dir / name.with_name(f"{name.name}.{parsed.format}")
             try:
@@ -54,7 +54,9 @@ def _parser() -> CommandParser:
     add_model_flags(parser)
     add_window_flags(parser)
     parser.add_argument(
-        "--window_statistics", action="store_true", help="normalize each window by itself, not the whole file"
+        "--window_statistics",
+        action="store_true",
+        help="normalize the waveform window by window, not over the whole file",
     )
     parser.add_argument(
         "--format", choices=("npz", "parquet"), default="npz", help="file format of the features (default: npz)"

@@ -89,13 +89,17 @@ def _parser() -> CommandParser:
     plot.add_argument(
         "--codebook", type=Path, metavar="DIR", help="codebook folder of a run: its labels are drawn too"
     )
-    plot.add_argument("--start_seconds", type=float, default=0.0, help="start of the excerpt (default: 0)")
-    plot.add_argument("--seconds", type=float, default=10.0, help="length of the excerpt (default: 10)")
+    plot.add_argument(
+        "--start_seconds", type=float, metavar="SECONDS", default=0.0, help="start of the excerpt (default: 0)"
+    )
+    plot.add_argument(
+        "--seconds", type=float, metavar="SECONDS", default=10.0, help="length of the excerpt (default: 10)"
+    )
     plot.add_argument(
         "--output", type=Path, default=Path("labels.png"), metavar="FILE", help="picture file (default: labels.png)"
     )
 
-    compare = actions.add_parser("compare", help="mutual information and purity of labels with given classes")
+    compare = actions.add_parser("compare", help="measure how well the labels separate given classes")
     compare.add_argument(
         "source", metavar="SOURCE",
         help="labelled collection with training, validation and test clips, as probe takes with --custom_task",
@@ -111,11 +115,21 @@ def _parser() -> CommandParser:
         "--codebook", type=Path, metavar="DIR", help="codebook folder of a run, used instead of fitting codebooks"
     )
     compare.add_argument(
-        "--num_clusters", type=int, default=100, help="number of clusters of each fitted codebook (default: 100)"
+        "--num_clusters",
+        type=int,
+        metavar="N",
+        default=100,
+        help="number of clusters of each fitted codebook (default: 100)",
     )
     compare.add_argument(
-        "--budget_mb", type=int, default=500, help="memory for the sampled frames in megabytes (default: 500)"
+        "--budget_mb",
+        type=int,
+        metavar="N",
+        default=500,
+        help="memory for the sampled frames in megabytes (default: 500)",
     )
-    compare.add_argument("--seed", type=int, default=0, help="seed of the sampling and the fitting (default: 0)")
+    compare.add_argument(
+        "--seed", type=int, metavar="N", default=0, help="seed of the sampling and the fitting (default: 0)"
+    )
     compare.add_argument("--output_dir", type=Path, required=True, metavar="DIR", help="folder of the results")
     return parser

@@ -49,7 +49,7 @@ def _parser() -> CommandParser:
     more = parser.add_argument_group("Comparison and report")
     more.add_argument(
         "--baselines", nargs="*", metavar="MODEL",
-        help="models to compare with; without values: the networks of --model with random weights, and mfcc",
+        help="baselines to compare with; given without names: random weights of each --model, and mfcc",
     )  # fmt: skip
     more.add_argument(
         "--compare", nargs="+", type=Path, metavar="DIR",

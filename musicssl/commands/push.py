@@ -1,4 +1,5 @@
-"""Publish a run, or a converted model, on the Hugging Face Hub: its published tree with stock weights and a card."""
+"""Publish a run, or a converted model, on the Hugging Face Hub,
+with a model card and a copy that Transformers loads alone."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -28,10 +28,18 @@ def _parser() -> CommandParser:
         "sources", nargs="+", metavar="SOURCE", help="folder, audio, parquet or tar files, or a data set on the Hub"
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the report to this JSON file too")
-    parser.add_argument("--min_seconds", type=float, default=2.0, help="count clips shorter than this (default: 2)")
     parser.add_argument(
-        "--silence_peak", type=float, default=SILENCE_PEAK,
+        "--min_seconds",
+        type=float,
+        metavar="SECONDS",
+        default=2.0,
+        help="report how many clips are shorter than this, in seconds (default: 2)",
+    )
+    parser.add_argument(
+        "--silence_peak", type=float, metavar="X", default=SILENCE_PEAK,
         help=f"a second of audio is silent if no sample is larger than this (default: {SILENCE_PEAK:g})",
     )  # fmt: skip
-    parser.add_argument("--num_workers", type=int, default=2, help="number of decoding processes (default: 2)")
+    parser.add_argument(
+        "--num_workers", type=int, metavar="N", default=2, help="number of decoding processes (default: 2)"
+    )
     return parser

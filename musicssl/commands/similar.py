@@ -23,7 +23,7 @@ def main(command_line: Sequence[str] | None = None) -> None:
 
     encoder = open_encoder(parsed.model, parsed.device, parsed.trust_remote_code)
     cache = parsed.cache or parsed.folder / ".features"
-    with tqdm(unit="s", unit_scale=True, desc="extract", file=sys.stderr) as progress:
+    with tqdm(unit="audio-s", unit_scale=True, desc="extract", file=sys.stderr) as progress:
         neighbours, total, bad = find_similar(
             encoder, parsed.query, parsed.folder, cache, parsed.count, settings_from(parsed), progress
         )
@@ -31,6 +31,7 @@ def main(command_line: Sequence[str] | None = None) -> None:
         print(f"skipped {reason}", file=sys.stderr)
     for neighbour in neighbours:
         print(f"{neighbour.score:.3f}  {neighbour.name}")
+    print(f"features are kept in {cache}", file=sys.stderr)
     if parsed.output:
         layer = encoder.state_names[choose_layers(encoder, parsed.layer)[0]]
         write_page(parsed.output, parsed.query, neighbours, total, parsed.model, layer)
@@ -43,7 +44,7 @@ def _parser() -> CommandParser:
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder of audio files to search")
     add_model_flags(parser)
     add_window_flags(parser)
-    parser.add_argument("--count", type=int, default=10, help="number of neighbours (default: 10)")
+    parser.add_argument("--count", type=int, metavar="N", default=10, help="number of neighbours (default: 10)")
     parser.add_argument(
         "--cache", type=Path, metavar="DIR", help="folder that keeps the features (default: FOLDER/.features)"
     )

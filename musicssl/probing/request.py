@@ -69,8 +69,8 @@ class _Tasks:
 class _Protocol:
     """Protocol."""
 
-    seeds: int = flag("number of heads that differ in their seed only", 5, POSITIVE)
-    seed: int = flag("first seed of the heads, and the seed of random weights", 0)
+    seeds: int = flag("number of heads per layer, each with another seed", 5, POSITIVE)
+    seed: int = flag("the first of these seeds; also that of random weights", 0)
     learning_rates: tuple[float, ...] | None = flag("override the grid of learning rates", metavar="RATE")
     max_epochs: int | None = flag("override the tasks' number of epochs", None, POSITIVE)
     window_seconds: float | None = flag("override the tasks' window length, in seconds", None, POSITIVE)
