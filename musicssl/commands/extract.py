@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from musicssl.audio.decode import AudioFile, BadAudio
+from musicssl.audio.decode import BadAudio
 from musicssl.commands.encoder_flags import add_model_flags, add_window_flags, settings_from
 from musicssl.commands.parser import CommandParser
 from musicssl.features.feature_files import DTYPES
@@ -15,14 +15,14 @@ from musicssl.features.feature_files import DTYPES
 def main(command_line: Sequence[str] | None = None) -> int:
     """Extract every file; the status is 1 when some file could not be read."""
     parsed = _parser().parse_args(command_line)
-    from musicssl.features.extract import choose_layers, extract_to_file, find_audio, open_encoder
+    from musicssl.features.extract import choose_layers, extract_to_file, find_audio, open_encoder, total_seconds
 
     files = find_audio(parsed.audio)
     encoder = open_encoder(parsed.model, parsed.device, parsed.trust_remote_code)
     settings = settings_from(parsed, file_statistics=not parsed.window_statistics)
     choose_layers(encoder, settings.layer)  # an unknown layer is an error before any file is read
     written, bad = 0, []
-    total = sum(_seconds(file) for file, _ in files)
+    total = total_seconds(files)
     with tqdm(total=round(total, 1), unit="audio-s", unit_scale=True, desc="extract", file=sys.stderr) as progress:
         for file, name in files:
             target = parsed.output_dir / name.with_name(f"{name.name}.{parsed.format}")
@@ -35,14 +35,6 @@ def main(command_line: Sequence[str] | None = None) -> int:
     there = len(files) - written - len(bad)
     print(f"{written} written, {there} already there, {len(bad)} skipped: {parsed.output_dir}")
     return 1 if bad else 0
-
-
-def _seconds(file: Path) -> float:
-    try:
-        with AudioFile(file) as audio:
-            return audio.info.seconds
-    except BadAudio:  # reported when its turn comes
-        return 0.0
 
 
 def _parser() -> CommandParser:

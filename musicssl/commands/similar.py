@@ -18,12 +18,13 @@ def main(command_line: Sequence[str] | None = None) -> None:
         raise UserError(f"{parsed.query}: no such file")
     if parsed.count < 1:
         raise UserError(f"--count {parsed.count}: must be at least 1")
-    from musicssl.features.extract import choose_layers, open_encoder
+    from musicssl.features.extract import choose_layers, find_audio, open_encoder, total_seconds
     from musicssl.features.similar import find_similar, write_page
 
     encoder = open_encoder(parsed.model, parsed.device, parsed.trust_remote_code)
     cache = parsed.cache or parsed.folder / ".features"
-    with tqdm(unit="audio-s", unit_scale=True, desc="extract", file=sys.stderr) as progress:
+    length = total_seconds([*find_audio([str(parsed.folder)]), (parsed.query, parsed.query)])
+    with tqdm(total=round(length, 1), unit="audio-s", unit_scale=True, desc="extract", file=sys.stderr) as progress:
         neighbours, total, bad = find_similar(
             encoder, parsed.query, parsed.folder, cache, parsed.count, settings_from(parsed), progress
         )
