@@ -17,10 +17,13 @@ from transformers import (
     PreTrainedModel,
     Wav2Vec2FeatureExtractor,
 )
+from transformers.utils.logging import disable_progress_bar
 
 import music2vec
 import musichubert
 from musicssl.errors import UserError, first_line
+
+disable_progress_bar()  # Transformers draws one for every load and save, even of a model of a few megabytes
 
 
 @dataclass(frozen=True)

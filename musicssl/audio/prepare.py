@@ -21,18 +21,10 @@ from musicssl.audio.parallel import map_clips
 from musicssl.audio.shards import Progress, ShardWriter, clip_features
 from musicssl.audio.sources import Source
 from musicssl.audio.tables import Clip
-from musicssl.audio.write import write_audio
+from musicssl.audio.write import FORMATS, write_audio
 from musicssl.errors import UserError
 from musicssl.files import write_text
 from musicssl.tables import Table
-
-FORMATS = {
-    "flac": ("FLAC", "PCM_16"),
-    "wav": ("WAV", "PCM_16"),
-    "ogg": ("OGG", "VORBIS"),
-    "opus": ("OGG", "OPUS"),
-    "mp3": ("MP3", None),
-}
 
 
 @dataclass(frozen=True)

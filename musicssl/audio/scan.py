@@ -96,15 +96,18 @@ def _counts(values: Iterable) -> dict[str, int]:
 def format_report(report: dict) -> str:
     """The report as text."""
     silence = report["silent_seconds"] / max(1e-9, report["hours"] * 3600)
+    short, duplicates = report["short"], report["duplicates"]
+    left_out = ""
+    if short["paths"]:
+        left_out = f", {len(short['paths'])} shorter than {short['min_seconds']:g} s (training leaves them out)"
     rows = [
-        ("clips", f"{report['clips']}, {report['usable_clips']} of them usable"),
+        ("clips", f"{report['clips']}: {report['usable_clips']} readable{left_out}"),
         ("hours", f"{report['hours']:.2f}"),
     ]
     if report["seconds"]:
         rows.append(("seconds", ", ".join(f"{name} {value:.2f}" for name, value in report["seconds"].items())))
     for title, key in (("sampling rates", "sampling_rates"), ("channels", "channels"), ("formats", "formats")):
         rows.append((title, ", ".join(f"{value} ({count})" for value, count in report[key].items()) or "-"))
-    short, duplicates = report["short"], report["duplicates"]
     rows += [
         ("silence", f"{report['silent_seconds']:.0f} s ({silence:.1%})"),
         (f"under {short['min_seconds']:g} s", str(len(short["paths"]))),

@@ -24,6 +24,7 @@ from musicssl.audio.decode import AUDIO_EXTENSIONS
 from musicssl.audio.tables import ClipTable, FileTable, ParquetTable, TarTable
 from musicssl.audio.walk import is_audio, visible_files
 from musicssl.errors import UserError, first_line
+from musicssl.hub import looking_on_the_hub
 
 _WEIGHTED = re.compile(r"(?P<name>.+)=(?P<weight>[0-9.eE+-]+)")
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?(:[\w.-]*){0,2}")
@@ -91,7 +92,8 @@ def _open_table(name: str) -> ClipTable:
     if not _HUB_ID.fullmatch(name):
         raise UserError(f"{name}: no such file or folder")
     dataset, *rest = name.split(":")
-    return _open_dataset(name, dataset, rest)
+    with looking_on_the_hub(dataset, name):
+        return _open_dataset(name, dataset, rest)
 
 
 def _open_folder(folder: Path) -> ClipTable:

@@ -8,6 +8,14 @@ import soundfile
 
 from musicssl.files import whole_file
 
+# --audio_format -> libsndfile's names.
+FORMATS = {
+    "flac": ("FLAC", "PCM_16"),
+    "wav": ("WAV", "PCM_16"),
+    "ogg": ("OGG", "VORBIS"),
+    "opus": ("OGG", "OPUS"),
+    "mp3": ("MP3", None),
+}
 # libsndfile can crash when it encodes minutes of Vorbis in one call.
 _BLOCK_FRAMES = 1 << 16
 

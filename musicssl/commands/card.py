@@ -6,8 +6,6 @@ from pathlib import Path
 from musicssl.commands.parser import CommandParser
 from musicssl.commands.publish_flags import add_card_flags
 from musicssl.errors import UserError
-from musicssl.publish.card import write_card
-from musicssl.publish.recipe_cards import write_recipe_cards
 from musicssl.recipes import FOLDER
 
 
@@ -16,6 +14,9 @@ def main(command_line: Sequence[str] | None = None) -> None:
     parsed = _parser().parse_args(command_line)
     if (parsed.model is None) == (parsed.recipes is None):
         raise UserError("give a run's directory, or --recipes: --model DIR writes one card, --recipes all of them")
+    from musicssl.publish.card import write_card
+    from musicssl.publish.recipe_cards import write_recipe_cards
+
     if parsed.recipes:
         written = write_recipe_cards(parsed.recipes, parsed.output_dir)
     else:
@@ -35,7 +36,8 @@ def _parser() -> CommandParser:
     add_card_flags(parser)
     parser.add_argument(
         "--recipes", type=Path, nargs="?", const=FOLDER, metavar="FOLDER",
-        help="write a card for each recipe that sources.yaml knows (default folder: the package's recipes)",
+        help="(for maintainers) write a card for each recipe that sources.yaml knows "
+        "(default folder: the package's recipes)",
     )  # fmt: skip
     parser.add_argument(
         "--output_dir", type=Path, default=Path("model_cards"), metavar="DIR",

@@ -8,10 +8,8 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from musicssl.commands.parser import CommandParser
-from musicssl.convert.convert import TARGETS, convert
+from musicssl.convert import TARGETS
 from musicssl.errors import UserError
 
 
@@ -19,6 +17,10 @@ def main(command_line: Sequence[str] | None = None) -> None:
     """Convert and print what was written."""
     parsed = _parser().parse_args(command_line)
     target = _target(parsed)
+    import torch
+
+    from musicssl.convert.convert import convert
+
     convert(parsed.model, target, parsed.to, getattr(torch, parsed.dtype) if parsed.dtype else None)
     print(target)
 
@@ -42,7 +44,8 @@ def _parser() -> CommandParser:
     parser.add_argument("--output", type=Path, metavar="FILE", help="with --to fairseq, the .pt file to write")
     parser.add_argument(
         "--to", choices=TARGETS, default="ours",
-        help="what to write: ours (default; with the stock encoder in stock/), stock, or fairseq",
+        help="what to write: ours (default: the form of this package, with the stock encoder in stock/), "
+        "stock (a class of Transformers itself: data2vec-audio or hubert), or fairseq",
     )  # fmt: skip
     parser.add_argument(
         "--dtype", choices=("float32", "bfloat16"), help="number format of the weights (default: as in the source)"

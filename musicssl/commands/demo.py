@@ -19,8 +19,8 @@ SETTINGS = (
     ("seed", 0, "seed of all random choices"),
     ("clips", 1, "number of unlabelled tracks"),
     ("clip_seconds", 1.0, "length of an unlabelled track in seconds"),
-    ("notes", 3, "number of labelled notes for training; a third as many for validation and for test"),
-    ("pieces", 3, "number of labelled pieces for training; a third as many for validation and for test"),
+    ("notes", 3, "number of labelled notes for training; validation and test get a third of this each"),
+    ("pieces", 3, "number of labelled pieces for training; validation and test get a third of this each"),
 )
 
 
@@ -40,5 +40,11 @@ def _parser() -> CommandParser:
     parser.add_argument("--output_dir", type=Path, required=True, metavar="DIR", help="folder to write to")
     for name, _, meaning in SETTINGS:
         default = getattr(CollectionSettings, name)
-        parser.add_argument(f"--{name}", type=type(default), default=default, help=f"{meaning} (default: {default})")
+        parser.add_argument(
+            f"--{name}",
+            type=type(default),
+            metavar="X" if type(default) is float else "N",
+            default=default,
+            help=f"{meaning} (default: {default})",
+        )
     return parser

@@ -6,23 +6,24 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from musicssl.audio.decode import AudioFile, BadAudio
+from musicssl.audio.decode import BadAudio
 from musicssl.commands.encoder_flags import add_model_flags, add_window_flags, settings_from
 from musicssl.commands.parser import CommandParser
-from musicssl.features.extract import choose_layers, extract_to_file, find_audio, open_encoder
 from musicssl.features.feature_files import DTYPES
 
 
 def main(command_line: Sequence[str] | None = None) -> int:
     """Extract every file; the status is 1 when some file could not be read."""
     parsed = _parser().parse_args(command_line)
+    from musicssl.features.extract import choose_layers, extract_to_file, find_audio, open_encoder, total_seconds
+
     files = find_audio(parsed.audio)
     encoder = open_encoder(parsed.model, parsed.device, parsed.trust_remote_code)
     settings = settings_from(parsed, file_statistics=not parsed.window_statistics)
     choose_layers(encoder, settings.layer)  # an unknown layer is an error before any file is read
     written, bad = 0, []
-    total = sum(_seconds(file) for file, _ in files)
-    with tqdm(total=round(total, 1), unit="s", unit_scale=True, desc="extract", file=sys.stderr) as progress:
+    total = total_seconds(files)
+    with tqdm(total=round(total, 1), unit="audio-s", unit_scale=True, desc="extract", file=sys.stderr) as progress:
         for file, name in files:
             target = parsed.output_dir / name.with_name(f"{name.name}.{parsed.format}")
             try:
@@ -36,14 +37,6 @@ def main(command_line: Sequence[str] | None = None) -> int:
     return 1 if bad else 0
 
 
-def _seconds(file: Path) -> float:
-    try:
-        with AudioFile(file) as audio:
-            return audio.info.seconds
-    except BadAudio:  # reported when its turn comes
-        return 0.0
-
-
 def _parser() -> CommandParser:
     parser = CommandParser("musicssl extract", __doc__)
     parser.add_argument("audio", nargs="+", metavar="AUDIO", help="audio file, or folder of audio files")
@@ -53,7 +46,9 @@ def _parser() -> CommandParser:
     add_model_flags(parser)
     add_window_flags(parser)
     parser.add_argument(
-        "--window_statistics", action="store_true", help="normalize each window by itself, not the whole file"
+        "--window_statistics",
+        action="store_true",
+        help="normalize the waveform window by window, not over the whole file",
     )
     parser.add_argument(
         "--format", choices=("npz", "parquet"), default="npz", help="file format of the features (default: npz)"

@@ -5,18 +5,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from musichubert.acoustic_features import RECIPES, feature_recipe
 from musicssl.audio.decode import load_audio
 from musicssl.commands.parser import CommandParser
 from musicssl.errors import UserError
 from musicssl.files import write_json
-from musicssl.labels.comparison import compare_with_classes, fit_labeller
-from musicssl.labels.labeller import Labeller
-from musicssl.labels.pictures import plot_agreement, plot_features, plot_labels
-from musicssl.labels.quality import agreement_table
-from musicssl.probing.tasks.custom import custom_tasks
 
 DEFAULT_FEATURES = ["mfcc39", "logmel229", "chroma24", "cqt84"]
 
@@ -30,7 +23,13 @@ def main(command_line: Sequence[str] | None = None) -> None:
 def _plot(parsed: Namespace) -> None:
     if not Path(parsed.file).is_file():
         raise UserError(f"{parsed.file}: no such file")
-    recipes = [feature_recipe(name) for name in parsed.features]
+    import torch
+
+    from musichubert.acoustic_features import RECIPES, feature_recipe
+    from musicssl.labels.labeller import Labeller
+    from musicssl.labels.pictures import plot_features, plot_labels
+
+    recipes = [feature_recipe(name) for name in parsed.features or RECIPES]
     labeller = Labeller.load(parsed.codebook) if parsed.codebook else None
     waveform = load_audio(parsed.file, start_seconds=parsed.start_seconds, seconds=parsed.seconds)
     batch = torch.from_numpy(waveform)[None]
@@ -43,6 +42,12 @@ def _plot(parsed: Namespace) -> None:
 
 
 def _compare(parsed: Namespace) -> None:
+    from musicssl.labels.comparison import compare_with_classes, fit_labeller
+    from musicssl.labels.labeller import Labeller
+    from musicssl.labels.pictures import plot_agreement
+    from musicssl.labels.quality import agreement_table
+    from musicssl.probing.tasks.custom import custom_tasks
+
     examples = [data.examples for _, data in custom_tasks(parsed.source, parsed.label)]
     classes = {
         column: {example.clip_id: example.label for example in of_column}
@@ -78,19 +83,23 @@ def _parser() -> CommandParser:
     plot = actions.add_parser("plot", help="draw features, or the labels of a run's codebooks, over the audio")
     plot.add_argument("file", metavar="FILE", help="audio file")
     plot.add_argument(
-        "--features", nargs="+", default=list(RECIPES), metavar="NAME",
-        help=f"acoustic features to draw (default: {' '.join(RECIPES)})",
+        "--features", nargs="+", metavar="NAME",
+        help="acoustic features to draw, such as mfcc39 or chroma24 (default: all)",
     )  # fmt: skip
     plot.add_argument(
         "--codebook", type=Path, metavar="DIR", help="codebook folder of a run: its labels are drawn too"
     )
-    plot.add_argument("--start_seconds", type=float, default=0.0, help="start of the excerpt (default: 0)")
-    plot.add_argument("--seconds", type=float, default=10.0, help="length of the excerpt (default: 10)")
+    plot.add_argument(
+        "--start_seconds", type=float, metavar="SECONDS", default=0.0, help="start of the excerpt (default: 0)"
+    )
+    plot.add_argument(
+        "--seconds", type=float, metavar="SECONDS", default=10.0, help="length of the excerpt (default: 10)"
+    )
     plot.add_argument(
         "--output", type=Path, default=Path("labels.png"), metavar="FILE", help="picture file (default: labels.png)"
     )
 
-    compare = actions.add_parser("compare", help="mutual information and purity of labels with given classes")
+    compare = actions.add_parser("compare", help="measure how well the labels separate given classes")
     compare.add_argument(
         "source", metavar="SOURCE",
         help="labelled collection with training, validation and test clips, as probe takes with --custom_task",
@@ -106,11 +115,21 @@ def _parser() -> CommandParser:
         "--codebook", type=Path, metavar="DIR", help="codebook folder of a run, used instead of fitting codebooks"
     )
     compare.add_argument(
-        "--num_clusters", type=int, default=100, help="number of clusters of each fitted codebook (default: 100)"
+        "--num_clusters",
+        type=int,
+        metavar="N",
+        default=100,
+        help="number of clusters of each fitted codebook (default: 100)",
     )
     compare.add_argument(
-        "--budget_mb", type=int, default=500, help="memory for the sampled frames in megabytes (default: 500)"
+        "--budget_mb",
+        type=int,
+        metavar="N",
+        default=500,
+        help="memory for the sampled frames in megabytes (default: 500)",
     )
-    compare.add_argument("--seed", type=int, default=0, help="seed of the sampling and the fitting (default: 0)")
+    compare.add_argument(
+        "--seed", type=int, metavar="N", default=0, help="seed of the sampling and the fitting (default: 0)"
+    )
     compare.add_argument("--output_dir", type=Path, required=True, metavar="DIR", help="folder of the results")
     return parser

@@ -6,10 +6,7 @@ from pathlib import Path
 
 from musicssl.commands.parser import CommandParser
 from musicssl.flags import add_flags, convert
-from musicssl.probing.probe import carry_out
 from musicssl.probing.request import AVAILABLE, FLAG_GROUPS, ProbeRequest, baselines_of, check_data_root
-from musicssl.probing.results.report import show
-from musicssl.probing.tasks.availability import availability_table
 
 
 def main(command_line: Sequence[str] | None = None) -> int:
@@ -21,16 +18,23 @@ def main(command_line: Sequence[str] | None = None) -> int:
     parsed = _parser().parse_args(command_line)
     given = {own.name: convert(own, getattr(parsed, own.name)) for own in fields(ProbeRequest) if own.name in parsed}
     if parsed.compare:
+        from musicssl.probing.results.report import show
+
         show(parsed.compare, Path(given.get("output_dir", parsed.compare[0])), not parsed.no_report)
         return 0
     if given.get("tasks") == AVAILABLE:
         data_root = given.get("data_root", "")
         check_data_root(AVAILABLE, data_root)
+        from musicssl.probing.tasks.availability import availability_table
+
         print(availability_table(Path(data_root)).markdown())
         return 0
     if "model" in given and parsed.baselines is not None:
         given["model"] += tuple(parsed.baselines or baselines_of(given["model"]))
     request = ProbeRequest(**given)
+    from musicssl.probing.probe import carry_out
+    from musicssl.probing.results.report import show
+
     contents = carry_out(request)
     if contents:  # the main process
         folders = list(request.folders.values())
@@ -39,13 +43,13 @@ def main(command_line: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> CommandParser:
-    parser = CommandParser("run_probing.py", __doc__)
+    parser = CommandParser("musicssl probe", __doc__)
     for group in FLAG_GROUPS:
         add_flags(parser, group)
     more = parser.add_argument_group("Comparison and report")
     more.add_argument(
         "--baselines", nargs="*", metavar="MODEL",
-        help="models to compare with; without values: the networks of --model with random weights, and mfcc",
+        help="baselines to compare with; given without names: random weights of each --model, and mfcc",
     )  # fmt: skip
     more.add_argument(
         "--compare", nargs="+", type=Path, metavar="DIR",

@@ -1,20 +1,23 @@
-"""Publish a run, or a converted model, on the Hugging Face Hub: its published tree with stock weights and a card."""
+"""Publish a run, or a converted model, on the Hugging Face Hub,
+with a model card and a copy that Transformers loads alone."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from musicssl.commands.parser import CommandParser
 from musicssl.commands.publish_flags import add_card_flags
-from musicssl.publish.push import check_repo_id
-from musicssl.publish.while_training import push_run
+from musicssl.publish.push import check_repo_id, check_token
 
 
 def main(command_line: Sequence[str] | None = None) -> None:
     """Publish and print the commit."""
     parsed = _parser().parse_args(command_line)
     check_repo_id(parsed.hub_model_id, "--hub_model_id")
+    check_token()
+    import torch
+
+    from musicssl.publish.while_training import push_run
+
     commit, tag = push_run(
         parsed.model, parsed.hub_model_id, private=not parsed.public,
         dtype=getattr(torch, parsed.dtype) if parsed.dtype else None, licence=parsed.licence,

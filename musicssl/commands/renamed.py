@@ -9,7 +9,7 @@ RENAMED_FLAGS: dict[str, dict[str, str]] = {
     "card": {"--out": "--output_dir"},
     "demo": {"--out": "--output_dir"},
     "extract": {"--out": "--output_dir"},
-    "labels": {"--clusters": "--num_clusters"},
+    "labels": {"--clusters": "--num_clusters", "--out": "--output (plot) or --output_dir (compare)"},
     "prepare": {"--out": "--output_dir"},
     "scan": {"--json": "--output"},
     "similar": {"--out": "--output"},
@@ -21,6 +21,8 @@ FORMERLY_POSITIONAL: dict[str, str] = {
     "export": "--model DIR --output FILE",
     "push": "--model DIR --hub_model_id OWNER/NAME",
 }
+# Flags without a value, which may have stood before the arguments.
+FORMER_SWITCHES = ("--private", "--public", "--trust_remote_code")
 
 
 def refuse_old_spellings(command: str, command_line: Sequence[str]) -> None:
@@ -30,6 +32,7 @@ def refuse_old_spellings(command: str, command_line: Sequence[str]) -> None:
         old = word.partition("=")[0]
         if new := RENAMED_FLAGS.get(command, {}).get(old):
             raise UserError(f"{old} is now {new}")
-    if command in FORMERLY_POSITIONAL and command_line and not command_line[0].startswith("-"):
+    words = [word for word in command_line if word not in FORMER_SWITCHES]
+    if command in FORMERLY_POSITIONAL and words and not words[0].startswith("-"):
         flags = FORMERLY_POSITIONAL[command]
-        raise UserError(f"{command_line[0]}: arguments by position are now flags: musicssl {command} {flags}")
+        raise UserError(f"{words[0]}: arguments by position are now flags: musicssl {command} {flags}")

@@ -9,8 +9,6 @@ from tqdm import tqdm
 from musicssl.commands.encoder_flags import add_model_flags, add_window_flags, settings_from
 from musicssl.commands.parser import CommandParser
 from musicssl.errors import UserError
-from musicssl.features.extract import choose_layers, open_encoder
-from musicssl.features.similar import find_similar, write_page
 
 
 def main(command_line: Sequence[str] | None = None) -> None:
@@ -20,9 +18,13 @@ def main(command_line: Sequence[str] | None = None) -> None:
         raise UserError(f"{parsed.query}: no such file")
     if parsed.count < 1:
         raise UserError(f"--count {parsed.count}: must be at least 1")
+    from musicssl.features.extract import choose_layers, find_audio, open_encoder, total_seconds
+    from musicssl.features.similar import find_similar, write_page
+
     encoder = open_encoder(parsed.model, parsed.device, parsed.trust_remote_code)
     cache = parsed.cache or parsed.folder / ".features"
-    with tqdm(unit="s", unit_scale=True, desc="extract", file=sys.stderr) as progress:
+    length = total_seconds([*find_audio([str(parsed.folder)]), (parsed.query, parsed.query)])
+    with tqdm(total=round(length, 1), unit="audio-s", unit_scale=True, desc="extract", file=sys.stderr) as progress:
         neighbours, total, bad = find_similar(
             encoder, parsed.query, parsed.folder, cache, parsed.count, settings_from(parsed), progress
         )
@@ -30,6 +32,7 @@ def main(command_line: Sequence[str] | None = None) -> None:
         print(f"skipped {reason}", file=sys.stderr)
     for neighbour in neighbours:
         print(f"{neighbour.score:.3f}  {neighbour.name}")
+    print(f"features are kept in {cache}", file=sys.stderr)
     if parsed.output:
         layer = encoder.state_names[choose_layers(encoder, parsed.layer)[0]]
         write_page(parsed.output, parsed.query, neighbours, total, parsed.model, layer)
@@ -42,7 +45,7 @@ def _parser() -> CommandParser:
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder of audio files to search")
     add_model_flags(parser)
     add_window_flags(parser)
-    parser.add_argument("--count", type=int, default=10, help="number of neighbours (default: 10)")
+    parser.add_argument("--count", type=int, metavar="N", default=10, help="number of neighbours (default: 10)")
     parser.add_argument(
         "--cache", type=Path, metavar="DIR", help="folder that keeps the features (default: FOLDER/.features)"
     )

@@ -1,5 +1,7 @@
 """Convert checkpoints of the reference implementation (fairseq) and of stock transformers to ours, and back."""
 
+TARGETS = ("ours", "stock", "fairseq")
+
 
 def __getattr__(name: str):
     # Imported when asked for: `musicssl --help` must not load torch.

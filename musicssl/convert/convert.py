@@ -29,7 +29,6 @@ from musicssl.model_files import save_for_hub, save_stock
 
 # The families by the model types of their stock forms and by their own.
 READABLE = {family.stock_config.model_type: family for family in FAMILIES.values()} | FAMILIES
-TARGETS = ("ours", "stock", "fairseq")
 _PICKLES = ("pytorch_model.bin", "model.pt", "pytorch_model.pt")
 
 

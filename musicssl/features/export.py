@@ -53,6 +53,7 @@ def export_onnx(encoder: HuggingFaceEncoder, path: Path, chosen: list[int]) -> N
     require("export", "ONNX export", "onnx", "onnxscript")
     names = [f"layer_{encoder.state_names[index]}" for index in chosen]
     with torch.no_grad(), whole_file(path) as partial:
+        partial.touch()  # what cannot be written is an OSError here, not an error of the exporter
         torch.onnx.export(
             _States(encoder.model, chosen), (_example(),), partial, input_names=["input_values"], output_names=names,
             dynamic_shapes=_FREE, opset_version=OPSET, dynamo=True, external_data=False, verbose=False,

@@ -3,6 +3,7 @@
 Shapes: T frames of a file (20 ms apart for our models), S chosen layers, D width.
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from tqdm import tqdm
 from transformers import AutoFeatureExtractor, PreTrainedModel
 
-from musicssl.audio.decode import AUDIO_EXTENSIONS, AudioFile
+from musicssl.audio.decode import AUDIO_EXTENSIONS, AudioFile, BadAudio
 from musicssl.audio.walk import audio_files
 from musicssl.errors import UserError
 from musicssl.families import FAMILIES, check_model_directory, feature_extractor_for
@@ -164,3 +165,12 @@ def find_audio(texts: list[str]) -> list[tuple[Path, Path]]:
     if twice := {name for name in names if names.count(name) > 1}:
         raise UserError(f"two inputs are named {min(twice)} and would write the same file: run once per folder")
     return found
+
+
+def total_seconds(files: list[tuple[Path, Path]]) -> float:
+    """The length of all files that `find_audio` found; one that cannot be read counts as 0."""
+    total = 0.0
+    for file, _ in files:
+        with contextlib.suppress(BadAudio), AudioFile(file) as audio:
+            total += audio.info.seconds
+    return total

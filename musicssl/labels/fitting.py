@@ -211,7 +211,7 @@ def _fit(
 ) -> list[Codebook]:
     codebooks = []
     for number, (feature, capacity) in enumerate(zip(features, _capacities(labels, features), strict=True)):
-        frames, seen = _merged_sample(directory, number, capacity, world_size)
+        frames, seen = _merged_sample(audio, directory, number, capacity, world_size)
         known = {
             **describe(feature),
             "num_frames_seen": seen,
@@ -229,11 +229,22 @@ def _fit(
     return codebooks
 
 
-def _merged_sample(directory: Path, number: int, capacity: int, world_size: int) -> tuple[np.ndarray, int]:
+def _merged_sample(
+    audio: TrainingAudio, directory: Path, number: int, capacity: int, world_size: int
+) -> tuple[np.ndarray, int]:
     """The frames with the smallest keys of all processes, in the order of their keys; and how many were seen."""
-    files = [safe_open(_sample_path(directory, rank, world_size), "numpy") for rank in range(world_size)]
+    paths = [_sample_path(directory, rank, world_size) for rank in range(world_size)]
+    files = [safe_open(path, "numpy") for path in paths]
     keys = [file.get_tensor(f"keys{number}") for file in files]
     seen = sum(int(file.get_tensor(f"seen{number}")[0]) for file in files)
+    if not seen:
+        for path in paths:  # else the next run would take them for the sample of the repaired audio
+            path.unlink()
+        named = " ".join(source.given for source in audio.sources)
+        clips = sum(source.num_clips for source in audio.sources)
+        raise UserError(
+            f"--train_data {named}: none of the {clips} clips can be read; `musicssl scan {named}` says why"
+        )
     order = np.argsort(np.concatenate(keys), kind="stable")[:capacity]
     # Each file is sorted by key, so what it gives is its beginning; no more than that is read.
     owner = np.repeat(np.arange(world_size), [len(k) for k in keys])[order]

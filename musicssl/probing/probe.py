@@ -1,5 +1,6 @@
 """Probe models on tasks: encode each clip once for all tasks, train heads, write results task by task."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def probe(
     output_dir: str | Path | None = None,
     **settings: Any,
 ) -> list[dict]:
-    """Measure what frozen audio encoders know, task by task and layer by layer, as `run_probing.py` does.
+    """Measure what frozen audio encoders know, task by task and layer by layer, as `musicssl probe` does.
 
     Args:
         models: checkpoint directories or Hub ids, `random:DIR` (the same network with random weights), or acoustic
@@ -50,7 +51,7 @@ def probe(
         the reason. Under `accelerate launch` all processes but the main one return an empty list.
 
     Raises:
-        UserError: something that was given cannot be used; the message names the flag of `run_probing.py`.
+        UserError: something that was given cannot be used; the message names the flag of `musicssl probe`.
     """
     return carry_out(
         ProbeRequest(
@@ -77,6 +78,8 @@ def carry_out(request: ProbeRequest) -> list[dict]:
     else:
         tasks, errors = load_tasks(select_tasks(request.tasks), Path(request.data_root), request.allow_partial)
     settings, dtype = request.settings(state.device), getattr(torch, request.dtype)
+    if state.is_main_process:
+        print(f"probing {len(request.folders)} models on {len(tasks)} tasks", flush=True)
     contents = []
     for model, folder in request.folders.items():
         encoder = load_encoder(model, dtype, request.trust_remote_code, request.seed)
@@ -125,18 +128,20 @@ def probe_model(
         key = fingerprint(task, data, extractor, settings)
         if not overwrite and results.finished(task.name, key):
             continue
+        begun = time.monotonic()
         checkpoint = output_dir / f".{task.name}-{key[:16]}.heads"
         with tqdm(total=settings.heads(task).epochs, desc=f"heads of {task.name}", unit="epoch", leave=False) as bar:
 
             def on_epoch(epoch: int, training: int, bar=bar) -> None:
                 bar.n = epoch
-                bar.set_postfix(training=training)
+                bar.set_postfix_str(f"{training} heads still training")
 
             try:
                 results.add(task.name, probe_task(task, data, extractor, settings, checkpoint, on_epoch))
             except UserError as error:
                 results.add_error(task.name, str(error))
         checkpoint.unlink(missing_ok=True)
+        print(f"{encoder.name}, {task.name}: {time.monotonic() - begun:.0f} s", flush=True)
     results.write()
     return results.content
 

@@ -1,4 +1,4 @@
-"""What to probe and how: the flags of `musicssl probe` and of `run_probing.py`, checked before anything heavy starts.
+"""What to probe and how: the flags of `musicssl probe`, checked before anything heavy starts.
 
 The defaults are the protocol's (MARBLE v1's constrained track, arXiv:2306.10548).
 """
@@ -7,19 +7,19 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal, get_args, get_origin
-
-import torch
+from typing import TYPE_CHECKING, Literal, get_args, get_origin
 
 from musicssl.errors import UserError
 from musicssl.flags import POSITIVE, flag
-from musicssl.probing.encoders.acoustic import ACOUSTIC_FEATURES
-from musicssl.probing.encoders.features import ExtractionSettings
-from musicssl.probing.encoders.huggingface import RANDOM_PREFIX
-from musicssl.probing.kinds import KINDS, get_kind
-from musicssl.probing.protocol import ProbeSettings
-from musicssl.probing.tasks.custom import task_name
+from musicssl.hub import check_hub_id
+from musicssl.probing.names import ACOUSTIC_FEATURE_NAMES, KIND_NAMES, RANDOM_PREFIX, check_kind
+from musicssl.probing.tasks.base import task_name
 from musicssl.probing.tasks.finding import ALL, select_tasks
+
+if TYPE_CHECKING:
+    import torch
+
+    from musicssl.probing.protocol import ProbeSettings
 
 OUTPUT_ROOT = Path("runs/probing")
 AVAILABLE = "available"  # a value of --tasks on the command line
@@ -31,7 +31,7 @@ class _Models:
 
     model: tuple[str, ...] = flag(
         "checkpoint directories or Hub ids, random:DIR (the same network with random weights), or acoustic features: "
-        f"{', '.join(ACOUSTIC_FEATURES)}; the results of the first one are written to --output_dir, those of the "
+        f"{', '.join(ACOUSTIC_FEATURE_NAMES)}; the results of the first one are written to --output_dir, those of the "
         "others to folders in it",
         (),
         metavar="MODEL",
@@ -55,8 +55,7 @@ class _Tasks:
     )
     label: tuple[str, ...] = flag("columns of --custom_task to predict, one task each", (), metavar="COLUMN")
     type: tuple[str, ...] = flag(
-        "what the columns of --label hold, one type for all or one per column: "
-        + "; ".join(f"{kind.name} ({kind.column})" for kind in KINDS.values()),
+        f"kind of label: {', '.join(KIND_NAMES)} (docs/data.md); one for all columns of --label, or one per column",
         ("multiclass",),
         metavar="TYPE",
     )
@@ -70,8 +69,8 @@ class _Tasks:
 class _Protocol:
     """Protocol."""
 
-    seeds: int = flag("number of heads that differ in their seed only", 5, POSITIVE)
-    seed: int = flag("first seed of the heads, and the seed of random weights", 0)
+    seeds: int = flag("number of heads per layer, each with another seed", 5, POSITIVE)
+    seed: int = flag("the first of these seeds; also that of random weights", 0)
     learning_rates: tuple[float, ...] | None = flag("override the grid of learning rates", metavar="RATE")
     max_epochs: int | None = flag("override the tasks' number of epochs", None, POSITIVE)
     window_seconds: float | None = flag("override the tasks' window length, in seconds", None, POSITIVE)
@@ -106,7 +105,7 @@ FLAG_GROUPS = (_Models, _Tasks, _Protocol, _Storage)
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeRequest(_Models, _Tasks, _Protocol, _Storage):
-    """Everything that one call of `musicssl.probing.probe.probe` or of `run_probing.py` is given.
+    """Everything that one call of `musicssl.probing.probe.probe` or of `musicssl probe` is given.
 
     Raises:
         UserError: names the flag and the fix.
@@ -127,15 +126,15 @@ class ProbeRequest(_Models, _Tasks, _Protocol, _Storage):
                 raise UserError(f"--learning_rates {rate}: must be above 0")
 
     def _check_models(self) -> None:
-        known = ", ".join(ACOUSTIC_FEATURES)
+        known = ", ".join(ACOUSTIC_FEATURE_NAMES)
         if not self.model:
             raise UserError(f"--model is missing: a checkpoint directory, a Hub id, random:DIR, or one of {known}")
         for name in self.model:
             path = Path(name.removeprefix(RANDOM_PREFIX))
             if path.is_dir() and not (path / "config.json").is_file():
                 raise UserError(f"--model {name}: {path} holds no config.json; give a checkpoint directory")
-            if not path.exists() and name not in ACOUSTIC_FEATURES and (path.is_absolute() or len(path.parts) > 2):
-                raise UserError(f"--model {name}: no such directory, and not a Hub id (OWNER/NAME)")
+            if not path.exists() and name not in ACOUSTIC_FEATURE_NAMES:
+                check_hub_id(name.removeprefix(RANDOM_PREFIX), f"--model {name}")
 
     def _check_tasks(self) -> None:
         if bool(self.tasks) == bool(self.custom_task):
@@ -145,7 +144,7 @@ class ProbeRequest(_Models, _Tasks, _Protocol, _Storage):
         if self.custom_task and len(self.type) not in (1, len(self.label)):
             raise UserError(f"--type: give one type, or one per label ({len(self.label)}), not {len(self.type)}")
         for kind in self.type:
-            get_kind(kind)
+            check_kind(kind)
         if self.tasks:
             select_tasks(self.tasks)
 
@@ -163,8 +162,12 @@ class ProbeRequest(_Models, _Tasks, _Protocol, _Storage):
         models = dict.fromkeys(self.model)
         return {model: first if number == 0 else first / slug(model) for number, model in enumerate(models)}
 
-    def settings(self, device: torch.device) -> ProbeSettings:
+    def settings(self, device: "torch.device") -> "ProbeSettings":
         """The same as settings of the protocol."""
+        # They load torch, which the flags must not.
+        from musicssl.probing.encoders.features import ExtractionSettings
+        from musicssl.probing.protocol import ProbeSettings
+
         return ProbeSettings(
             extraction=ExtractionSettings(Path(self.feature_store), self.batch_seconds, self.feature_dtype, device),
             learning_rates=tuple(self.learning_rates) if self.learning_rates else None,
@@ -190,7 +193,7 @@ def check_data_root(tasks: str, data_root: str) -> None:
 
 def baselines_of(models: Sequence[str]) -> list[str]:
     """The default baselines of models: each network with random weights, and MFCCs."""
-    networks = [name for name in models if name not in ACOUSTIC_FEATURES and not name.startswith(RANDOM_PREFIX)]
+    networks = [name for name in models if name not in ACOUSTIC_FEATURE_NAMES and not name.startswith(RANDOM_PREFIX)]
     return [RANDOM_PREFIX + name for name in networks] + ["mfcc"]
 
 

@@ -123,11 +123,12 @@ def render(
 def _metadata(ledger: Ledger, title: str, family: str, licence: str | None, results: dict) -> ModelCardData:
     evaluations = []
     for task, result, metric, score in _measured(results):
-        ledger.quote(score["mean"], f"results.json: tasks/{task}/metrics/{metric}/mean")
+        value = round(score["mean"], 3)  # as the table prints it, in percent with one decimal
+        ledger.quote(value, f"results.json: tasks/{task}/metrics/{metric}/mean")
         name = ledger.cite(result.get("title", task), f"results.json: tasks/{task}/title")
         evaluations.append(EvalResult(
             task_type="audio-classification", dataset_type=task, dataset_name=name,
-            metric_type=metric, metric_name=metric, metric_value=score["mean"],
+            metric_type=metric, metric_name=metric, metric_value=value,
         ))  # fmt: skip
     return ModelCardData(
         model_name=title, library_name="transformers", license=licence, eval_results=evaluations or None,

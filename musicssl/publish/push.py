@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
@@ -38,6 +38,12 @@ def check_repo_id(repo_id: str, flag: str = "--hub_model_id") -> None:
             raise HFValidationError("an owner is missing")
     except HFValidationError as error:
         raise UserError(f"{flag} {repo_id!r} is not OWNER/NAME: {error}") from None
+
+
+def check_token() -> None:
+    """Raise UserError when there is no access token; needs no network."""
+    if not get_token():
+        raise UserError("no Hugging Face token: run `hf auth login` or set HF_TOKEN")
 
 
 def _print_to_stderr(line: str) -> None:

@@ -163,3 +163,15 @@ def test_unusable_sources_are_named(tmp_path, monkeypatch, source, message):
     with pytest.raises(UserError, match=message) as error:
         parse_sources([source])
     assert str(error.value).startswith(source) and "\n" not in str(error.value)
+
+
+def test_a_mistyped_folder_is_not_looked_for_where_it_cannot_be(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "music").mkdir()
+    for name in ("music/nope", "./nope", "a/b/c"):
+        with pytest.raises(UserError, match=f"^{name}: no such file or folder$"):
+            parse_sources([name])
+    assert capsys.readouterr().err == ""
+    with pytest.raises(UserError, match="not found on the Hub"):
+        parse_sources(["nope"])
+    assert capsys.readouterr().err.startswith("nope: no such file or folder here; looking for it on the Hub\n")

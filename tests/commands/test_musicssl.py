@@ -1,5 +1,6 @@
 """The `musicssl` command: light to start, one vocabulary, one line per user error."""
 
+import errno
 import importlib
 import os
 import resource
@@ -7,10 +8,11 @@ import subprocess
 import sys
 
 import pytest
+import soundfile
 
 from musicssl.commands.main import COMMANDS, main
 from musicssl.commands.renamed import FORMERLY_POSITIONAL, RENAMED_FLAGS
-from musicssl.errors import UserError
+from musicssl.errors import UserError, run_as_command
 from musicssl.extras import require
 
 
@@ -33,17 +35,21 @@ def test_help_takes_less_than_0_3_seconds_of_cpu_time():
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.3
 
 
-@pytest.mark.parametrize(("flags", "status"), [(["--help"], 0), (["--mask_spam", "5"], 2), (["--mask_span", "0"], 2)])
-def test_pretrain_answers_help_and_a_wrong_flag_without_loading_torch(flags, status):
+def test_every_command_answers_help_and_a_wrong_flag_without_loading_torch():
+    lines = [[name, flag] for name in COMMANDS for flag in ("--help", "--mask_spam")]
+    lines += [["pretrain", "--mask_span", "0"], ["probe", "--model", "mfcc", "--tasks", "gtzan"]]
     code = (
-        "import sys, musicssl.commands.main as c\n"
-        "try: status = c.main(['pretrain', *sys.argv[1:]])\n"
-        "except SystemExit as leaving: status = leaving.code\n"
-        "assert not {'torch', 'numpy', 'transformers', 'accelerate'} & set(sys.modules)\n"
-        "sys.exit(status)"
+        "import contextlib, io, sys, musicssl.commands.main as c\n"
+        f"for line in {lines}:\n"
+        "    try:\n"
+        "        with contextlib.redirect_stdout(io.StringIO()): status = c.main(line)\n"
+        "    except SystemExit as leaving: status = leaving.code\n"
+        "    assert status == (0 if '--help' in line else 2), line\n"
+        "    heavy = {'torch', 'transformers', 'datasets', 'faiss', 'matplotlib', 'accelerate'}\n"
+        "    assert not heavy & set(sys.modules), line"
     )
-    finished = subprocess.run([sys.executable, "-c", code, *flags], capture_output=True, text=True)
-    assert finished.returncode == status and "Traceback" not in finished.stderr, finished.stderr
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert finished.returncode == 0 and "Traceback" not in finished.stderr, finished.stderr
 
 
 def test_importing_the_package_loads_no_torch():
@@ -96,10 +102,43 @@ def test_every_command_is_a_module_with_main_and_help(name, capsys):
     ],
 )
 def test_a_user_error_is_one_line_and_status_2(command, message, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_TOKEN", "hf_none")
     monkeypatch.chdir(tmp_path)
     assert main(command) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and message in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [["demo", "--output_dir"], ["prepare", "music", "--output_dir"]])
+def test_an_output_that_cannot_be_written_is_one_line(words, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "music").mkdir()
+    soundfile.write(tmp_path / "music" / "a.wav", [0.1, -0.1] * 24000, 16000)
+    (tmp_path / "file.txt").touch()
+    assert main([*words, "file.txt/out"]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error == "error: file.txt/out: cannot be written (not a directory); choose another folder"
+
+
+@pytest.mark.parametrize(
+    ("number", "path", "line"),
+    [
+        (errno.EACCES, "out/.a.json.partial", "out: cannot be written (permission denied)"),
+        (errno.ENOSPC, "out/.part.partial/train/a.wav", "out: cannot be written (no space left on device)"),
+        (errno.ENOSPC, None, "the output cannot be written (no space left on device)"),
+    ],
+)
+def test_an_error_of_writing_names_no_hidden_file(number, path, line, capsys):
+    def fail(_):
+        raise OSError(number, "", path)
+
+    assert run_as_command(fail) == 2
+    assert capsys.readouterr().err == f"error: {line}; choose another folder\n"
+
+
+def test_another_error_of_the_system_is_not_hidden(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        run_as_command(lambda _: (tmp_path / "nothing").read_text())
 
 
 @pytest.mark.parametrize(
@@ -114,16 +153,24 @@ def test_an_old_flag_is_answered_with_the_new_one(command, old, new, capsys):
 
 @pytest.mark.parametrize(("command", "flags"), FORMERLY_POSITIONAL.items())
 def test_arguments_by_position_are_answered_with_the_flags(command, flags, capsys):
-    assert main([command, "runs/mine", "other"]) == 2
-    error = capsys.readouterr().err
+    assert main([command, "--private", "runs/mine", "other"]) == main([command, "runs/mine", "other"]) == 2
+    errors = capsys.readouterr().err.splitlines(keepends=True)
+    assert errors[0] == errors[1]
+    error = errors[0]
     assert error.startswith("error: runs/mine: ") and f"musicssl {command} {flags}" in error
     assert error.count("\n") == 1
 
 
+def test_push_asks_for_a_token_first(capsys, monkeypatch):
+    monkeypatch.setattr("musicssl.publish.push.get_token", lambda: None)
+    assert main(["push", "--model", "nowhere", "--hub_model_id", "tester/name"]) == 2
+    assert capsys.readouterr().err == "error: no Hugging Face token: run `hf auth login` or set HF_TOKEN\n"
+
+
 def test_an_unknown_command_is_refused(capsys):
-    with pytest.raises(SystemExit) as leaving:
-        main(["publish"])
-    assert leaving.value.code == 2 and "invalid choice" in capsys.readouterr().err
+    assert main(["zzz"]) == 2 and "zzz: no such command; available: quickstart" in capsys.readouterr().err
+    assert main(["pretian"]) == 2
+    assert capsys.readouterr().err == "error: pretian: no such command; did you mean pretrain?\n"
 
 
 @pytest.mark.parametrize("launcher", [[], ["-m", "accelerate.commands.launch", "--quiet", "--cpu"]])

@@ -129,7 +129,7 @@ def test_samples_of_two_processes_make_the_codebook_of_one(music, tmp_path):
         for rank in range(world_size):
             process = type("Process", (), {"process_index": rank, "num_processes": world_size, "device": "cpu"})
             label_fitting._sample(labels, audio, features, {}, directory, process)
-        merged[world_size] = label_fitting._merged_sample(directory, 0, 360, world_size)
+        merged[world_size] = label_fitting._merged_sample(audio, directory, 0, 360, world_size)
     np.testing.assert_array_equal(merged[1][0], merged[2][0])
     assert merged[1][1] == merged[2][1] > 360
 
@@ -143,6 +143,15 @@ def test_errors_name_the_mistake(prepare):
         prepare(dataclasses.replace(LABELS, label_features=("layerX",)))
     with pytest.raises(UserError, match="--channel_mode"):
         prepare(dataclasses.replace(LABELS, store_labels=True), channel_mode="random")
+
+
+def test_audio_that_cannot_be_decoded_is_one_line_and_leaves_no_sample(tmp_path, accelerator):
+    (tmp_path / "music").mkdir()
+    (tmp_path / "music" / "damaged.wav").write_bytes(b"RIFF")
+    sources = parse_sources([str(tmp_path / "music")])
+    with pytest.raises(UserError, match="--train_data .*/music: none of the 1 clips can be read; `musicssl scan"):
+        prepare_labeller(LABELS, sources, 1, "mean", tmp_path / "run", accelerator)
+    assert not list(tmp_path.rglob("sample-*"))
 
 
 def test_sampling_stops_after_the_seconds_asked_for():

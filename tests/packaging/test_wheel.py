@@ -93,7 +93,7 @@ def test_music_is_made_scanned_prepared_and_drawn(run):
     musicssl = ("-m", "musicssl")
     sizes = ["--clips", 2, "--clip_seconds", 2, "--notes", 12, "--pieces", 3]
     run(*musicssl, "demo", "--output_dir", "demo", *sizes)
-    assert "2, 2 of them usable" in run(*musicssl, "scan", "demo/pretrain", "--output", "scan.json")
+    assert "2: 2 readable" in run(*musicssl, "scan", "demo/pretrain", "--output", "scan.json")
     run(*musicssl, "prepare", "demo/pretrain", "--output_dir", "shards")
     assert (run.folder / "scan.json").is_file() and (run.folder / "shards" / "prepare.json").is_file()
     file = next((run.folder / "demo" / "pretrain").glob("*.flac"))

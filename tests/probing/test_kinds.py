@@ -9,6 +9,8 @@ import torch
 
 from musicssl.commands.probe import main
 from musicssl.errors import UserError
+from musicssl.probing import names
+from musicssl.probing.encoders.acoustic import ACOUSTIC_FEATURES
 from musicssl.probing.kinds import KINDS, get_kind
 from musicssl.probing.kinds.base import ClipKind, FrameKind
 from musicssl.probing.kinds.evaluation import Evaluation
@@ -109,6 +111,7 @@ def collection(tmp_path):
 @pytest.mark.parametrize("kind,label,metric", [(Angle(), "direction", "cosine"), (Loud(), "loud", "frame_accuracy")])
 def test_a_new_kind_is_probed_end_to_end(kind, label, metric, collection, tiny_encoder, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(KINDS, kind.name, kind)
+    monkeypatch.setattr(names, "KIND_NAMES", (*names.KIND_NAMES, kind.name))
     arguments = [
         "--model", tiny_encoder, "mfcc", "--custom_task", collection, "--label", label, "--type", kind.name,
         "--seeds", 2, "--max_epochs", 30, "--bootstrap_resamples", 20, "--learning_rates", "5e-3",
@@ -131,7 +134,7 @@ def test_a_new_kind_is_probed_end_to_end(kind, label, metric, collection, tiny_e
 
 
 def test_every_kind_answers_the_same_questions():
-    assert list(KINDS) == ["multiclass", "multilabel", "regression", "key", "beat"]
+    assert tuple(KINDS) == names.KIND_NAMES and tuple(ACOUSTIC_FEATURES) == names.ACOUSTIC_FEATURE_NAMES
     for name, kind in KINDS.items():
         assert kind.name == name and kind.column and kind.metrics
         assert all(callable(getattr(kind, method)) for method in METHODS)

@@ -5,6 +5,7 @@ Shapes: B windows in a batch, N samples of a window, S hidden states of an encod
 
 import hashlib
 import json
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +13,12 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, FeatureExtractionMixin, Wav2Vec2FeatureExtractor
 
-import music2vec  # noqa: F401  registers the model with the Auto classes
-import musichubert  # noqa: F401
+import musicssl.families  # noqa: F401  registers our models with the Auto classes
 from musicssl.errors import UserError, first_line
+from musicssl.hub import looking_on_the_hub
 from musicssl.probing.encoders.acoustic import ACOUSTIC_FEATURES, AcousticEncoder
+from musicssl.probing.names import RANDOM_PREFIX
 
-RANDOM_PREFIX = "random:"
 # Settings that version 0.1 had, at the only values that this version can load. They stay in the fingerprint, so that
 # features and results of version 0.1 are found again.
 SETTINGS_OF_VERSION_0_1 = {
@@ -115,6 +116,12 @@ def load_encoder(
         return AcousticEncoder(name)
     source = name.removeprefix(RANDOM_PREFIX)
     options = {"trust_remote_code": trust_remote_code}
+    here = Path(source).exists()
+    with nullcontext() if here else looking_on_the_hub(source, f"--model {name}"):
+        return _load(name, source, options, dtype, seed)
+
+
+def _load(name: str, source: str, options: dict, dtype: torch.dtype, seed: int) -> HuggingFaceEncoder:
     try:
         config = AutoConfig.from_pretrained(source, **options)
         extractor = AutoFeatureExtractor.from_pretrained(source, **options)

@@ -121,7 +121,7 @@ def load_results(directory: Path) -> dict:
         content = {"schema_version": SCHEMA_VERSION, **read_json(path)}
     except FileNotFoundError as error:
         raise UserError(
-            f"{directory} holds no results.json; run run_probing.py with --output_dir {directory}"
+            f"{directory} holds no results.json; run `musicssl probe` with --output_dir {directory}"
         ) from error
     except json.JSONDecodeError as error:
         raise UserError(f"{path} is not JSON: {error}; probe again with --output_dir {directory}") from error

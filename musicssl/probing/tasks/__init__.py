@@ -1,5 +1,7 @@
 """The 13 tasks of arXiv:2307.05161, one file each, by name and in the order of its tables."""
 
+import difflib
+
 from musicssl.errors import UserError
 from musicssl.probing.tasks import (
     emomusic,
@@ -41,5 +43,7 @@ TASKS: dict[str, PublishedTask] = {
 def get_task(name: str) -> PublishedTask:
     """The task called `name`; a UserError lists the available names."""
     if name not in TASKS:
-        raise UserError(f"--tasks {name}: unknown task; available: {', '.join(TASKS)}")
+        near = difflib.get_close_matches(name, TASKS, 2, 0.5)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise UserError(f"--tasks {name}: unknown task; {hint}available: {', '.join(TASKS)}")
     return TASKS[name]

@@ -243,3 +243,8 @@ def keep_present(root: Path, examples: Iterable[Example]) -> TaskData:
         else:
             missing.add(str(path.relative_to(root)))
     return TaskData(present, sorted(missing))
+
+
+def task_name(source: str | Path, label: str) -> str:
+    """The name in `results.json` of the task of a column of a custom collection."""
+    return f"{Path(source).name}_{label.replace('+', '_')}"

@@ -8,7 +8,7 @@ from typing import Any
 from musicssl.errors import UserError
 from musicssl.probing.kinds import get_kind
 from musicssl.probing.kinds.base import Kind
-from musicssl.probing.tasks.base import SPLITS, Example, Task, TaskData
+from musicssl.probing.tasks.base import SPLITS, Example, Task, TaskData, task_name
 from musicssl.probing.tasks.labelled_rows import read_rows
 
 
@@ -50,11 +50,6 @@ def custom_tasks(
             f"--custom_task {source}: no labelled clips; add a metadata table, parquet files or folders SPLIT/CLASS"
         )
     return [_make_task(source, rows, label, kind, audio_column, track_column) for label, kind in wanted]
-
-
-def task_name(source: str | Path, label: str) -> str:
-    """The name of a column's task in `results.json`."""
-    return f"{Path(source).name}_{label.replace('+', '_')}"
 
 
 def _make_task(
