@@ -20,7 +20,7 @@ def main(command_line: Sequence[str] | None = None) -> None:
     if parsed.recipes:
         written = write_recipe_cards(parsed.recipes, parsed.output_dir)
     else:
-        written = [write_card(parsed.model, parsed.hub_model_id, parsed.licence, parsed.data_description)]
+        written = [write_card(parsed.model, parsed.hub_model_id, parsed.license, parsed.data_description)]
     for path in written:
         print(path)
 

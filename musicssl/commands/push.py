@@ -20,7 +20,7 @@ def main(command_line: Sequence[str] | None = None) -> None:
 
     commit, tag = push_run(
         parsed.model, parsed.hub_model_id, private=not parsed.public,
-        dtype=getattr(torch, parsed.dtype) if parsed.dtype else None, licence=parsed.licence,
+        dtype=getattr(torch, parsed.dtype) if parsed.dtype else None, license=parsed.license,
         data_description=parsed.data_description,
     )  # fmt: skip
     print(f"{parsed.hub_model_id} is at {commit}{f', tag {tag}' if tag else ''}")

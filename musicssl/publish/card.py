@@ -42,7 +42,7 @@ ENVIRONMENT_FIELDS = {
 
 
 def write_card(
-    directory: str | Path, model_id: str | None = None, licence: str | None = None, data_description: str = ""
+    directory: str | Path, model_id: str | None = None, license: str | None = None, data_description: str = ""
 ) -> Path:
     """Write README.md, its pictures and `card_numbers.json` for a run or a published model.
 
@@ -50,7 +50,7 @@ def write_card(
         directory: holds config.json and model.safetensors, and any of recipe.yaml, metrics.jsonl, results.json,
             environment.json and codebook/.
         model_id: the Hub id in the examples; by default the name of the directory.
-        licence: the licence of the weights, as the Hub spells it; without one the card says that none was chosen.
+        license: the license of the weights, as the Hub spells it; without one the card says that none was chosen.
         data_description: what the publisher says of the training data, shown as a quotation.
 
     Returns:
@@ -68,7 +68,7 @@ def write_card(
         "training_picture": draw_training(directory, config["model_type"]),
         "layers_picture": draw_layers(directory),
     }
-    text = render(ledger, config, model_id or directory.name, licence, data_description, pictures)
+    text = render(ledger, config, model_id or directory.name, license, data_description, pictures)
     ledger.check(text, directory)
     write_json(directory / NUMBERS_FILE, ledger.entries)
     write_text(directory / "README.md", text)
@@ -76,7 +76,7 @@ def write_card(
 
 
 def render(
-    ledger: Ledger, config: dict, model_id: str, licence: str | None, data_description: str, pictures: dict
+    ledger: Ledger, config: dict, model_id: str, license: str | None, data_description: str, pictures: dict
 ) -> str:
     """The card's text; every number in it is in the ledger."""
     recipe = ledger.read("recipe.yaml") or {}
@@ -87,11 +87,11 @@ def render(
     results = ledger.read("results.json") or {"tasks": {}, "errors": {}}
     family = config["model_type"]
     ledger.cite(CITATION, "the paper this project follows")
-    for words in (data_description, model_id, licence or ""):
+    for words in (data_description, model_id, license or ""):
         ledger.cite(words, "the publisher")
     title = ledger.cite(str(recipe.get("recipe_name") or model_id), "recipe.yaml: recipe_name")
     return TEMPLATES.get_template("card_template.md").render(
-        metadata=_metadata(ledger, title, family, licence, results).to_yaml(),
+        metadata=_metadata(ledger, title, family, license, results).to_yaml(),
         title=title,
         summary=SUMMARIES[family],
         package=family,
@@ -114,13 +114,13 @@ def render(
             for task, message in results.get("errors", {}).items()
         ],
         limits=_limits(ledger, own_recipe, metrics, results),
-        licence_note=f"Weights: {licence}." if licence else "The publisher has chosen no licence for the weights yet.",
+        license_note=f"Weights: {license}." if license else "The publisher has chosen no license for the weights yet.",
         citation=CITATION,
         **pictures,
     )  # fmt: skip
 
 
-def _metadata(ledger: Ledger, title: str, family: str, licence: str | None, results: dict) -> ModelCardData:
+def _metadata(ledger: Ledger, title: str, family: str, license: str | None, results: dict) -> ModelCardData:
     evaluations = []
     for task, result, metric, score in _measured(results):
         value = round(score["mean"], 3)  # as the table prints it, in percent with one decimal
@@ -131,7 +131,7 @@ def _metadata(ledger: Ledger, title: str, family: str, licence: str | None, resu
             metric_type=metric, metric_name=metric, metric_value=value,
         ))  # fmt: skip
     return ModelCardData(
-        model_name=title, library_name="transformers", license=licence, eval_results=evaluations or None,
+        model_name=title, library_name="transformers", license=license, eval_results=evaluations or None,
         pipeline_tag="feature-extraction", tags=["music", "audio", "self-supervised", family],
     )  # fmt: skip
 

@@ -15,7 +15,7 @@ RECORDS = ("recipe.yaml", "iteration_recipe.yaml", "metrics.jsonl", "results.jso
 
 def assemble(
     run_directory: str | Path, directory: str | Path, dtype: torch.dtype | None = None, *,
-    model_id: str | None = None, licence: str | None = None, data_description: str = "",
+    model_id: str | None = None, license: str | None = None, data_description: str = "",
 ) -> None:  # fmt: skip
     """Write the whole repository of a run: the model, its recipe, curves, codebook, results and card.
 
@@ -23,7 +23,7 @@ def assemble(
         run_directory: the output directory of a run, or the directory of a converted model.
         directory: created if needed.
         dtype: the type of the stored weights; None keeps the model's.
-        model_id, licence, data_description: as in `musicssl.publish.card.write_card`.
+        model_id, license, data_description: as in `musicssl.publish.card.write_card`.
 
     Raises:
         UserError: there is no loadable model in `run_directory`.
@@ -34,4 +34,4 @@ def assemble(
     for name in RECORDS:
         if (run_directory / name).exists():
             copy_whole(run_directory / name, directory / name)
-    write_card(directory, model_id, licence, data_description)
+    write_card(directory, model_id, license, data_description)

@@ -21,7 +21,7 @@ def push_run(
     *,
     private: bool = True,
     dtype: torch.dtype | None = None,
-    licence: str | None = None,
+    license: str | None = None,
     data_description: str = "",
 ) -> tuple[str, str | None]:
     """Make the published tree of a run or of a converted model, with its card, and push it.
@@ -29,7 +29,7 @@ def push_run(
     Args:
         directory: output directory of a run, or of `musicssl convert`.
         dtype: number format of the published weights; None keeps that of the run.
-        licence, data_description: as in `write_card`.
+        license, data_description: as in `write_card`.
 
     Returns:
         The address of the commit, and the tag of the run's last update (None without metrics.jsonl).
@@ -38,7 +38,7 @@ def push_run(
         UserError: no model in `directory`, or the Hub refuses the push.
     """
     with tempfile.TemporaryDirectory() as tree:
-        assemble(directory, tree, dtype, model_id=hub_model_id, licence=licence, data_description=data_description)
+        assemble(directory, tree, dtype, model_id=hub_model_id, license=license, data_description=data_description)
         metrics = Path(tree, "metrics.jsonl")
         rows = read_metrics(metrics) if metrics.is_file() else []
         tag = f"update-{rows[-1]['update']}" if rows else None

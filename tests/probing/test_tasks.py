@@ -313,7 +313,7 @@ def test_a_whole_set_with_a_clip_gone_is_refused(tmp_path):
         name="small", title="small", kind="multiclass", labels=("a",), metrics=("accuracy",),
         epochs=1, patience=1, plateau_patience=1, split_hash=split_digest(examples),
         published_counts=dict.fromkeys(SPLITS, 1), comparable_to="others",
-        data_set=DataSet(folder="small", licence="", citation="", source="somewhere", layout=""),
+        data_set=DataSet(folder="small", license="", citation="", source="somewhere", layout=""),
         read=lambda root: TaskData(list(examples)),
     )  # fmt: skip
     assert task.load(tmp_path).comparable

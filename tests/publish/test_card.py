@@ -111,7 +111,7 @@ def test_without_measurements_nothing_is_claimed(tiny_models, tmp_path):
     save_for_hub(tiny_models["musichubert"], tmp_path)
     text = write_card(tmp_path, "tester/bare").read_text()
     assert "nothing is claimed about its training" in text and "Not probed" in text
-    assert "has chosen no licence" in text and "model-index" not in text
+    assert "has chosen no license" in text and "model-index" not in text
     with pytest.raises(UserError, match=r"no config\.json"):
         write_card(tmp_path / "stock" / "nowhere")
 

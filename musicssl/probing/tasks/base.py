@@ -110,7 +110,7 @@ class DataSet:
     folder: str
     source: str
     layout: str
-    licence: str
+    license: str
     citation: str
 
 

@@ -73,7 +73,7 @@ TASK = PublishedTask(
         folder="emomusic",
         source=SOURCE,
         layout="annotations/{songs_info,static_annotations}.csv, clips_45seconds/ID.mp3",
-        licence="annotations: none stated; audio: Creative Commons (Free Music Archive)",
+        license="annotations: none stated; audio: Creative Commons (Free Music Archive)",
         citation="Soleymani et al.: 1000 songs for emotional analysis of music, CrowdMM 2013",
     ),
     comparable_to="MARBLE v1, jukemir",

@@ -85,7 +85,7 @@ TASK = PublishedTask(
             "giantsteps-mtg-key-dataset/annotations/{annotations,beatport_metadata}.txt, "
             "giantsteps-key-dataset/annotations/key/ID.LOFI.key, audio/ID.LOFI.mp3 here or in each repository"
         ),
-        licence="annotations: see the two repositories; audio: Beatport previews, none stated",
+        license="annotations: see the two repositories; audio: Beatport previews, none stated",
         citation="Knees et al.: Two data sets for tempo estimation and key detection in EDM, ISMIR 2015",
     ),
     comparable_to="MARBLE v1, jukemir",

@@ -19,7 +19,7 @@ DATA_SET = DataSet(
     folder="gtzan",
     source=f"{AUDIO_SOURCE}; {LIST_SOURCE}",
     layout="genres/GENRE/GENRE.NNNNN.wav, {train,valid,test}_filtered.txt",
-    licence="none stated",
+    license="none stated",
     citation="Tzanetakis, Cook: Musical genre classification of audio signals, IEEE TSAP 10(5), 2002",
 )
 

@@ -43,7 +43,7 @@ TASK = track_task(
         DATA_SET,
         source=f"{DATA_SET.source}; {BEAT_SOURCE}",
         layout="as gtzan_genre, and beats/gtzan_GENRE_NNNNN.beats",
-        licence="annotations: none stated; audio: none stated",
+        license="annotations: none stated; audio: none stated",
         citation="Marchand, Peeters: Swing ratio estimation, DAFx 2015 (GTZAN-Rhythm)",
     ),
     comparable_to="MARBLE v1 (whole tracks, F at 70 ms pooled over the corpus)",

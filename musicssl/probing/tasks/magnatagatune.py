@@ -61,7 +61,7 @@ TASK = PublishedTask(
         folder="magnatagatune",
         source=SOURCE,
         layout="annotations_final.csv, mp3/HEX/*.mp3",
-        licence="Magnatune: see the data set's page",
+        license="Magnatune: see the data set's page",
         citation="Law, West, Mandel, Bay, Downie: Evaluation of algorithms using games, ISMIR 2009",
     ),
     comparable_to="MARBLE v1, jukemir",

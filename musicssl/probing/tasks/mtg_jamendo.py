@@ -52,7 +52,7 @@ def tagging_task(
             source=SOURCE,
             layout=f"data/splits/split-0/autotagging_{subset}-{{train,validation,test}}.tsv, "
             "NN/NNNN.low.mp3 (or in audio-low)",
-            licence="tables CC BY-NC-SA 4.0; audio Creative Commons by track (audio_licenses.txt)",
+            license="tables CC BY-NC-SA 4.0; audio Creative Commons by track (audio_licenses.txt)",
             citation="Bogdanov, Won, Tovstogan, Porter, Serra: The MTG-Jamendo dataset for automatic music tagging, "
             "ICML 2019",
         ),

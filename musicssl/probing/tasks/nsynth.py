@@ -13,7 +13,7 @@ DATA_SET = DataSet(
     folder="nsynth",
     source=SOURCE,
     layout="nsynth-{train,valid,test}/examples.json, nsynth-{train,valid,test}/audio/NOTE.wav",
-    licence="CC BY 4.0",
+    license="CC BY 4.0",
     citation="Engel et al.: Neural audio synthesis of musical notes with WaveNet autoencoders, ICML 2017",
 )
 

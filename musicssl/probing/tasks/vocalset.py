@@ -19,7 +19,7 @@ DATA_SET = DataSet(
     folder="vocalset",
     source=SOURCE,
     layout="FULL/{female1-9,male1-11}/CONTEXT/TECHNIQUE/*.wav",
-    licence="see the Zenodo record",
+    license="see the Zenodo record",
     citation="Wilkins, Seetharaman, Wahl, Pardo: VocalSet, a singing voice dataset, ISMIR 2018",
 )
 SINGERS = tuple(f"f{index}" for index in range(1, 10)) + tuple(f"m{index}" for index in range(1, 12))
