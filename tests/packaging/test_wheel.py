@@ -130,3 +130,12 @@ def test_a_model_is_trained_probed_used_and_published(run, tones):
     assert "musichubert" in (model / "README.md").read_text()
     refused = run(*musicssl, "push", "--model", "run", "--hub_model_id", "tester/name", status=2)
     assert refused.splitlines()[-1].startswith("error: ") and "Traceback" not in refused
+
+
+def test_the_quick_start_ends_with_its_table(run):
+    """With two updates of each model; the music and the probe are the quick start's own."""
+    printed = run("-m", "musicssl", "quickstart", "--max_updates", 2, "--output_dir", "quick")
+    rows = [line for line in printed.splitlines() if line.startswith("| notes_")]
+    assert {row.split()[1] for row in rows} == {"notes_instrument", "notes_pitch_class"}
+    assert all((run.folder / "quick" / name / "model.safetensors").is_file() for name in ("music2vec", "musichubert"))
+    assert (run.folder / "quick" / "probe" / "report.html").is_file()
