@@ -5,11 +5,18 @@ The reference is fairseq's `examples/data2vec/config/audio/pretraining/base_libr
 
 from transformers import Data2VecAudioConfig
 
-FORMER_SETTINGS = ("drop_masked_frames", "decoder_layers", "decoder_dim", "decoder_kernel", "decoder_groups")
+# What version 0.1.0 wrote into every config.json, at the only values that can still be loaded.
+FORMER_SETTINGS = {
+    "drop_masked_frames": False,
+    "decoder_layers": 4,
+    "decoder_dim": 384,
+    "decoder_kernel": 7,
+    "decoder_groups": 16,
+}
 
 
 def without_former_settings(settings: dict) -> dict:
-    """The settings without those of version 0.1.0, which wrote them into every config.json.
+    """The settings without those that only version 0.1.0 had.
 
     Raises:
         ValueError: `drop_masked_frames` is true; else none of them had an effect.

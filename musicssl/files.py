@@ -71,6 +71,15 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def hash_file(path: str | Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal; it is read in blocks."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 def copy_whole(source: Path, target: Path) -> None:
     """Replace `target` by a copy of a file or folder."""
     with whole_file(target) as partial:

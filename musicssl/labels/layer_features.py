@@ -3,7 +3,6 @@
 Shapes: B clips, N samples at 16 kHz, T encoder frames, D width.
 """
 
-import hashlib
 from pathlib import Path
 
 import torch
@@ -12,6 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import AutoFeatureExtractor, AutoModel
 
 from musichubert.errors import LabelError
+from musicssl.files import hash_file
 
 OVERLAP_SECONDS = 2.0  # context kept on both sides of a window of a long track
 # The encoder is fp32, for which a GPU's flash attention and cuDNN have no kernel: the kernel that a run chose for its
@@ -55,7 +55,7 @@ class LayerFeatures:
         if not weights.is_file():
             raise LabelError(f"no checkpoint to take layer {layer} from: {weights} does not exist")
         normalize = AutoFeatureExtractor.from_pretrained(directory).do_normalize
-        fingerprint = f"{_digest(weights)}-{layer}-{normalize}"
+        fingerprint = f"{hash_file(weights)[:16]}-{layer}-{normalize}"
         return cls(AutoModel.from_pretrained(directory), layer, normalize, str(directory), fingerprint)
 
     @torch.no_grad()
@@ -74,11 +74,3 @@ class LayerFeatures:
         """Move the model."""
         self.model.to(device)
         return self
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()[:16]

@@ -1,9 +1,7 @@
 """training.png: loss, accuracy or health, learning rate and throughput of a run, from its metrics.jsonl."""
 
-import sys
 from pathlib import Path
 
-from musicssl.errors import UserError
 from musicssl.plotting import load_pyplot, save_figure
 from musicssl.pretraining.files.metrics import read_metrics
 
@@ -23,12 +21,8 @@ PANELS = (
 
 
 def plot_training(metrics_file: Path, picture: Path, title: str) -> None:
-    """Draw the curves of a run; without matplotlib, print that there is no picture."""
-    try:
-        pyplot = load_pyplot()
-    except UserError as error:
-        print(f"no {picture.name}: {error}", file=sys.stderr)
-        return
+    """Draw the curves of a run."""
+    pyplot = load_pyplot()
     rows = read_metrics(metrics_file)
     known = {name for row in rows for name in row}
     panels = [panel for panel in PANELS if known.intersection(panel[1])]

@@ -5,6 +5,8 @@ import json
 import os
 from pathlib import Path
 
+from musicssl.files import hash_file
+
 
 class AudioHashes:
     """SHA-256 of audio files, remembered by path, size and modification time so that a restart does not read them."""
@@ -25,11 +27,7 @@ class AudioHashes:
         status = os.stat(audio)
         facts = (os.path.abspath(audio), status.st_size, status.st_mtime_ns)
         if facts not in self._known:
-            digest = hashlib.sha256()
-            with open(audio, "rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
-            self._known[facts] = digest.hexdigest()
+            self._known[facts] = hash_file(audio)
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("a") as index:
                 index.write("\n" + json.dumps([*facts, self._known[facts]]))  # never behind a cut line

@@ -14,22 +14,11 @@ import torch
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, FeatureExtractionMixin, Wav2Vec2FeatureExtractor
 
 import musicssl.families  # noqa: F401  registers our models with the Auto classes
+from music2vec.configuration_music2vec import FORMER_SETTINGS
 from musicssl.errors import UserError, first_line
 from musicssl.hub import looking_on_the_hub
 from musicssl.probing.encoders.acoustic import ACOUSTIC_FEATURES, AcousticEncoder
 from musicssl.probing.names import RANDOM_PREFIX
-
-# Settings that version 0.1 had, at the only values that this version can load. They stay in the fingerprint, so that
-# features and results of version 0.1 are found again.
-SETTINGS_OF_VERSION_0_1 = {
-    "music2vec": {
-        "drop_masked_frames": False,
-        "decoder_layers": 4,
-        "decoder_dim": 384,
-        "decoder_kernel": 7,
-        "decoder_groups": 16,
-    }
-}
 
 
 @dataclass
@@ -163,7 +152,9 @@ def _fingerprint(model: torch.nn.Module, extractor: FeatureExtractionMixin, dtyp
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-    config = SETTINGS_OF_VERSION_0_1.get(model.config.model_type, {}) | model.config.to_dict()
+    # With the settings that only version 0.1 had, so that its features and results are found again.
+    former = FORMER_SETTINGS if model.config.model_type == "music2vec" else {}
+    config = former | model.config.to_dict()
     config = {key: value for key, value in config.items() if key not in ("_name_or_path", "dtype")}
     for described in (config, extractor.to_dict(), str(dtype)):
         digest.update(json.dumps(described, sort_keys=True, default=str).encode())
